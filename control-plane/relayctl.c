@@ -1,0 +1,329 @@
+/*
+ * relayctl: what an operator does on the command line. Mints relay keys, tells
+ * a key's digest, checks configuration documents with the code that nginx will
+ * read them with. The launcher calls it, too.
+ */
+
+#include "config_doc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+enum { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+
+static const char help[] =
+    "relayctl: relay keys and configuration of Relay\n"
+    "\n"
+    "  relayctl key mint [--name NAME] [--policy POLICY] [--document FILE]\n"
+    "      Makes a relay key. Line 1 is the key: it is shown only here. The rest is\n"
+    "      the configuration document that lets nginx accept it; with --document it\n"
+    "      goes into FILE, a new file that only its owner can read.\n"
+    "      NAME is \"dev\" and POLICY \"default\" unless given.\n"
+    "\n"
+    "  relayctl key digest\n"
+    "      Reads a relay key from standard input, prints its SHA-256 as \"sha256\" in\n"
+    "      relay_keys takes it.\n"
+    "\n"
+    "  relayctl config check FILE...\n"
+    "      Checks documents as one configuration: prints \"ok\", or where and what the\n"
+    "      first fault is (status 1). References to provider keys are not resolved.\n";
+
+static int complain(const char *what, const char *about)
+{
+    fprintf(stderr, "relayctl: %s%s%s\n", what, about[0] != '\0' ? ": " : "", about);
+    return EXIT_REFUSED;
+}
+
+static int usage(const char *what, const char *about)
+{
+    complain(what, about);
+    fputs("Try: relayctl --help\n", stderr);
+    return EXIT_USAGE;
+}
+
+/* What was printed has to arrive. */
+static int finish(int status)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        return complain("cannot write to standard output", strerror(errno));
+    }
+    return status;
+}
+
+/* ---- key mint ------------------------------------------------------------- */
+
+typedef struct {
+    const char *name;
+    const char *policy;
+    const char *document; /* NULL: standard output */
+} mint_t;
+
+static bool fill_random(uint8_t *bytes, size_t length)
+{
+    while (length != 0) {
+        ssize_t got = getrandom(bytes, length, 0);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got <= 0) {
+            return false;
+        }
+        bytes += got;
+        length -= (size_t)got;
+    }
+    return true;
+}
+
+static void print_digest(FILE *out, const relay_digest_t *digest)
+{
+    for (size_t i = 0; i < RELAY_DIGEST_LEN; i++) {
+        fprintf(out, "%02x", digest->bytes[i]);
+    }
+}
+
+/* Names need no escapes: see relay_config_name_ok. */
+static void print_document(FILE *out, const mint_t *mint, const relay_digest_t *digest)
+{
+    fprintf(out, "{\n  \"relay_keys\": {\n    \"%s\": {\"policy\": \"%s\", \"sha256\": \"",
+            mint->name, mint->policy);
+    print_digest(out, digest);
+    fputs("\"}\n  }\n}\n", out);
+}
+
+static bool write_document(const mint_t *mint, const relay_digest_t *digest)
+{
+    int descriptor = open(mint->document, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    FILE *out = descriptor >= 0 ? fdopen(descriptor, "w") : NULL;
+    bool written;
+
+    if (out == NULL) {
+        complain(mint->document, strerror(errno));
+        if (descriptor >= 0) {
+            close(descriptor);
+        }
+        return false;
+    }
+    print_document(out, mint, digest);
+    written = !ferror(out) && fflush(out) == 0 && fsync(descriptor) == 0;
+    if (fclose(out) != 0 || !written) {
+        complain(mint->document, strerror(errno));
+        unlink(mint->document);
+        return false;
+    }
+    return true;
+}
+
+static bool is_name(const char *text)
+{
+    return relay_config_name_ok(relay_span(text, strlen(text)));
+}
+
+/* NULL, or the option that is wrong. */
+static const char *read_options(int count, char **words, mint_t *mint)
+{
+    for (int i = 0; i < count; i += 2) {
+        const char **target = strcmp(words[i], "--name") == 0       ? &mint->name
+                              : strcmp(words[i], "--policy") == 0   ? &mint->policy
+                              : strcmp(words[i], "--document") == 0 ? &mint->document
+                                                                    : NULL;
+        if (target == NULL || i + 1 == count) {
+            return words[i];
+        }
+        *target = words[i + 1];
+    }
+    return NULL;
+}
+
+static int key_mint(int count, char **words)
+{
+    mint_t mint = {"dev", "default", NULL};
+    const char *wrong = read_options(count, words, &mint);
+    uint8_t random[RELAY_KEY_RANDOM_LEN], key[RELAY_KEY_LEN];
+    relay_digest_t digest;
+    bool made;
+
+    if (wrong != NULL) {
+        return usage("key mint takes --name, --policy and --document, each with a value", wrong);
+    }
+    if (!is_name(mint.name) || !is_name(mint.policy)) {
+        return usage("a name is 1 to 64 letters, digits and any of . _ / -",
+                     is_name(mint.name) ? mint.policy : mint.name);
+    }
+    if (!fill_random(random, sizeof(random))) {
+        return complain("no random bytes", strerror(errno));
+    }
+    relay_key_mint(random, key);
+    OPENSSL_cleanse(random, sizeof(random));
+    made = relay_key_digest(relay_span(key, sizeof(key)), &digest) &&
+           (mint.document == NULL || write_document(&mint, &digest));
+    if (made) {
+        printf("%.*s\n", RELAY_KEY_LEN, (const char *)key);
+    }
+    if (made && mint.document == NULL) {
+        print_document(stdout, &mint, &digest);
+    }
+    OPENSSL_cleanse(key, sizeof(key));
+    return made ? finish(EXIT_OK) : EXIT_REFUSED;
+}
+
+/* ---- key digest ----------------------------------------------------------- */
+
+static int key_digest(void)
+{
+    char text[1024];
+    size_t length = fread(text, 1, sizeof(text), stdin);
+    relay_digest_t digest;
+    bool good;
+
+    while (length != 0 && (text[length - 1] == '\n' || text[length - 1] == '\r')) {
+        length--;
+    }
+    good = relay_key_digest(relay_span(text, length), &digest);
+    OPENSSL_cleanse(text, sizeof(text));
+    if (!good) {
+        return complain("this is no relay key",
+                        "expected rly_ and 46 characters with a right checksum, or any 20 to 256 "
+                        "printable characters without spaces");
+    }
+    print_digest(stdout, &digest);
+    putchar('\n');
+    return finish(EXIT_OK);
+}
+
+/* ---- config check --------------------------------------------------------- */
+
+/* Blocks of the arena, freed together at the end. */
+typedef struct block_s {
+    struct block_s *next;
+    max_align_t memory[];
+} block_t;
+
+static void *allocate(void *owner, size_t size)
+{
+    block_t **blocks = owner;
+    block_t *block = size <= SIZE_MAX - sizeof(block_t) ? calloc(1, sizeof(block_t) + size) : NULL;
+
+    if (block == NULL) {
+        return NULL;
+    }
+    block->next = *blocks;
+    *blocks = block;
+    return block->memory;
+}
+
+static void release(block_t *block)
+{
+    while (block != NULL) {
+        block_t *next = block->next;
+        free(block);
+        block = next;
+    }
+}
+
+static bool read_text(const relay_arena_t *arena, FILE *file, size_t size, relay_span_t *text)
+{
+    uint8_t *bytes = relay_arena_alloc(arena, size + 1);
+
+    if (bytes == NULL) {
+        errno = ENOMEM;
+        return false;
+    }
+    *text = relay_span(bytes, fread(bytes, 1, size, file));
+    return ferror(file) == 0;
+}
+
+static bool read_document(const relay_arena_t *arena, const char *path, relay_document_t *document)
+{
+    FILE *file = fopen(path, "re");
+    struct stat info;
+    bool good = file != NULL && fstat(fileno(file), &info) == 0;
+
+    document->name = relay_span(path, strlen(path));
+    if (good && !S_ISREG(info.st_mode)) {
+        complain(path, "not a regular file");
+    } else if (good && info.st_size > RELAY_CONFIG_DOCUMENT_MAX) {
+        complain(path, "larger than 64 MB");
+    } else if (good && read_text(arena, file, (size_t)info.st_size, &document->text)) {
+        fclose(file);
+        return true;
+    } else {
+        complain(path, strerror(errno));
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    return false;
+}
+
+static int show_fault(const relay_config_fault_t *fault)
+{
+    fprintf(stderr, "%.*s:%zu:%zu: %s%s%s\n", (int)fault->document.len,
+            (const char *)fault->document.base, fault->line, fault->column, fault->path,
+            fault->path[0] != '\0' ? ": " : "", fault->message);
+    return EXIT_REFUSED;
+}
+
+static int check_files(const relay_arena_t *arena, size_t count, char **paths)
+{
+    relay_document_t *documents = relay_arena_alloc(arena, count * sizeof(documents[0]));
+    relay_config_fault_t fault;
+
+    if (documents == NULL) {
+        return complain("out of memory", "");
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!read_document(arena, paths[i], &documents[i])) {
+            return EXIT_REFUSED;
+        }
+    }
+    if (relay_config_build(arena, documents, count, &fault) == NULL) {
+        return show_fault(&fault);
+    }
+    puts("ok");
+    return finish(EXIT_OK);
+}
+
+static int config_check(int count, char **paths)
+{
+    block_t *blocks = NULL;
+    relay_arena_t arena = {allocate, &blocks};
+    int status;
+
+    if (count == 0) {
+        return usage("config check takes the names of documents", "");
+    }
+    status = check_files(&arena, (size_t)count, paths);
+    release(blocks);
+    return status;
+}
+
+/* ---- the command line ----------------------------------------------------- */
+
+int main(int count, char **words)
+{
+    const char *group = count > 1 ? words[1] : "--help";
+    const char *command = count > 2 ? words[2] : "";
+
+    if (strcmp(group, "--help") == 0 || strcmp(group, "-h") == 0 || strcmp(group, "help") == 0 ||
+        strcmp(command, "--help") == 0) {
+        fputs(help, stdout);
+        return finish(EXIT_OK);
+    }
+    if (strcmp(group, "key") == 0 && strcmp(command, "mint") == 0) {
+        return key_mint(count - 3, words + 3);
+    }
+    if (strcmp(group, "key") == 0 && strcmp(command, "digest") == 0) {
+        return count == 3 ? key_digest() : usage("key digest takes no arguments", words[3]);
+    }
+    if (strcmp(group, "config") == 0 && strcmp(command, "check") == 0) {
+        return config_check(count - 3, words + 3);
+    }
+    return usage("there is no such command", command[0] != '\0' ? command : group);
+}

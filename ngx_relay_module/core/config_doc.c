@@ -1,0 +1,475 @@
+/*
+ * Configuration documents as a whole: sections, names, lookups. The values are
+ * read by config_host and config_access. Called by the adapter at start and
+ * reload, by relayctl, by route.
+ */
+
+#include "config_doc.h"
+#include "config_read.h"
+#include "config_text.h"
+#include "sort.h"
+
+/* ---- sections ------------------------------------------------------------- */
+
+typedef enum { HOSTS, MODELS, PROVIDER_KEYS, POOLS, POLICIES, RELAY_KEYS, SECTIONS } section_id_t;
+
+/* In the order of reading: a section refers only to those before it. */
+static const struct section_s {
+    relay_span_t name;
+    size_t max; /* entries, all documents together */
+    size_t size;
+    bool (*read)(relay_config_reader_t *reader, relay_config_node_t node, void *item);
+} sections[SECTIONS] = {
+    [HOSTS] = {RELAY_SPAN_INIT("hosts"), RELAY_CONFIG_HOSTS_MAX, sizeof(relay_host_t),
+               relay_config_read_host},
+    [MODELS] = {RELAY_SPAN_INIT("models"), RELAY_CONFIG_MODELS_MAX, sizeof(relay_model_t),
+                relay_config_read_model},
+    [PROVIDER_KEYS] = {RELAY_SPAN_INIT("provider_keys"), RELAY_CONFIG_PROVIDER_KEYS_MAX,
+                       sizeof(relay_provider_key_t), relay_config_read_provider_key},
+    [POOLS] = {RELAY_SPAN_INIT("pools"), RELAY_CONFIG_POOLS_MAX, sizeof(relay_pool_t),
+               relay_config_read_pool},
+    [POLICIES] = {RELAY_SPAN_INIT("policies"), RELAY_CONFIG_POLICIES_MAX, sizeof(relay_policy_t),
+                  relay_config_read_policy},
+    [RELAY_KEYS] = {RELAY_SPAN_INIT("relay_keys"), RELAY_CONFIG_RELAY_KEYS_MAX,
+                    sizeof(relay_relay_key_t), relay_config_read_relay_key},
+};
+
+/* One entry of a section, from whichever document. */
+typedef struct {
+    relay_span_t name;
+    relay_config_node_t value;
+} entry_t;
+
+typedef struct {
+    entry_t *entries; /* sorted by name */
+    size_t count;
+} entries_t;
+
+static bool check_sections(relay_config_reader_t *reader, const relay_config_source_t *source)
+{
+    relay_config_node_t top = {source, 0}, value = {0};
+
+    if (!relay_config_expect(reader, top, RELAY_JSON_OBJECT, "an object")) {
+        return false;
+    }
+    while (relay_config_next(top, &value)) {
+        relay_span_t written = relay_config_written(relay_config_key(value));
+        relay_span_t name = relay_span(written.base + 1, written.len - 2);
+        size_t i = 0;
+        while (i < SECTIONS && !relay_span_eq(name, sections[i].name)) {
+            i++;
+        }
+        if (i == SECTIONS) {
+            return relay_config_unknown(
+                reader, relay_config_key(value), "section", name,
+                (relay_config_names_t){sections, SECTIONS, sizeof(sections[0])});
+        }
+        if (!relay_config_expect(reader, value, RELAY_JSON_OBJECT, "an object of named entries")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The section of one document; false if it has none. */
+static bool find_section(const relay_config_source_t *source, section_id_t id,
+                         relay_config_node_t *section)
+{
+    return relay_config_member((relay_config_node_t){source, 0},
+                               (const char *)sections[id].name.base, section);
+}
+
+static size_t count_entries(const relay_config_reader_t *reader, section_id_t id)
+{
+    relay_config_node_t section;
+    size_t count = 0;
+
+    for (size_t i = 0; i < reader->nsources; i++) {
+        if (find_section(&reader->sources[i], id, &section)) {
+            count += relay_config_size(section);
+        }
+    }
+    return count;
+}
+
+static bool read_name(relay_config_reader_t *reader, section_id_t id, entry_t *entry)
+{
+    relay_config_node_t key = relay_config_key(entry->value);
+
+    if (id == MODELS) {
+        return relay_config_read_model_name(reader, key, &entry->name);
+    }
+    return relay_config_string(reader, key, 0, RELAY_CONFIG_VALUE_MAX, &entry->name) &&
+           (relay_config_name_ok(entry->name) ||
+            relay_config_refuse(reader, key,
+                                "expected a name: 1 to %d letters, digits and any of . _ / -",
+                                RELAY_CONFIG_NAME_MAX));
+}
+
+/* By name; of equal ones, the order of the documents. */
+static int compare_entries(const void *left, const void *right)
+{
+    const entry_t *a = left, *b = right;
+    int order = relay_config_compare(a->name, b->name);
+
+    if (order == 0) {
+        order = (a->value.source > b->value.source) - (a->value.source < b->value.source);
+    }
+    return order != 0 ? order
+                      : (a->value.token > b->value.token) - (a->value.token < b->value.token);
+}
+
+static bool refuse_twice(relay_config_reader_t *reader, const entry_t *first, const entry_t *second,
+                         const char *what)
+{
+    const relay_config_source_t *source = first->value.source;
+    size_t line, column;
+
+    relay_json_position(source->text, relay_config_token(first->value)->offset, &line, &column);
+    return relay_config_refuse(reader, relay_config_key(second->value), "%s: see %.*s, line %zu",
+                               what, (int)(source->name.len < 200 ? source->name.len : 200),
+                               (const char *)source->name.base, line);
+}
+
+static bool check_twice(relay_config_reader_t *reader, const entries_t *list)
+{
+    for (size_t i = 1; i < list->count; i++) {
+        if (relay_span_eq(list->entries[i - 1].name, list->entries[i].name)) {
+            return refuse_twice(reader, &list->entries[i - 1], &list->entries[i],
+                                "this name occurs twice");
+        }
+    }
+    return true;
+}
+
+static bool gather_document(relay_config_reader_t *reader, section_id_t id,
+                            const relay_config_source_t *source, entries_t *list)
+{
+    relay_config_node_t section, value = {0};
+
+    if (!find_section(source, id, &section)) {
+        return true;
+    }
+    while (relay_config_next(section, &value)) {
+        entry_t *entry = &list->entries[list->count];
+        if (list->count == sections[id].max) {
+            return relay_config_refuse(reader, relay_config_key(value), "more than %zu entries",
+                                       sections[id].max);
+        }
+        entry->value = value;
+        if (!read_name(reader, id, entry)) {
+            return false;
+        }
+        list->count++;
+    }
+    return true;
+}
+
+static bool gather(relay_config_reader_t *reader, section_id_t id, entries_t *list)
+{
+    size_t count = count_entries(reader, id);
+
+    count = count < sections[id].max ? count : sections[id].max;
+    list->entries = relay_config_alloc(reader, count, sizeof(list->entries[0]));
+    list->count = 0;
+    for (size_t i = 0; list->entries != NULL && i < reader->nsources; i++) {
+        if (!gather_document(reader, id, &reader->sources[i], list)) {
+            return false;
+        }
+    }
+    if (list->entries == NULL) {
+        return false;
+    }
+    relay_sort(list->entries, list->count, sizeof(list->entries[0]), compare_entries);
+    return check_twice(reader, list);
+}
+
+/*
+ * The entries of a section as an array of its structures, sorted by name, each
+ * with its name first. *items is set before the first is read.
+ */
+static bool read_entries(relay_config_reader_t *reader, section_id_t id, const entries_t *list,
+                         void *items)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        uint8_t *item = (uint8_t *)items + i * sections[id].size;
+        *(relay_span_t *)(void *)item = list->entries[i].name;
+        if (!sections[id].read(reader, list->entries[i].value, item)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Reads a section into config->FIELD; its entries stay in list. */
+#define READ_SECTION(reader, config, id, field, list)                                              \
+    (gather((reader), (id), (list)) &&                                                             \
+     ((config)->field = relay_config_alloc((reader), (list)->count, sections[id].size)) != NULL && \
+     ((config)->n##field = (list)->count, true) &&                                                 \
+     read_entries((reader), (id), (list), (config)->field))
+
+/* ---- aliases -------------------------------------------------------------- */
+
+typedef struct relay_alias_s alias_t;
+
+static int compare_aliases(const void *left, const void *right)
+{
+    const alias_t *a = left, *b = right;
+
+    return relay_config_compare(a->name, b->name);
+}
+
+static size_t count_aliases(const entries_t *models)
+{
+    relay_config_node_t aliases;
+    size_t count = 0;
+
+    for (size_t i = 0; i < models->count; i++) {
+        if (relay_config_member(models->entries[i].value, "aliases", &aliases)) {
+            count += relay_config_size(aliases);
+        }
+    }
+    return count;
+}
+
+static bool read_alias(relay_config_reader_t *reader, relay_config_node_t node,
+                       const relay_model_t *model, alias_t *alias)
+{
+    char quoted[RELAY_CONFIG_QUOTE_MAX];
+
+    if (!relay_config_read_model_name(reader, node, &alias->name)) {
+        return false;
+    }
+    alias->model = model;
+    return relay_config_find_model(reader->config, alias->name) == NULL ||
+           relay_config_refuse(reader, node, "there is a model %s already",
+                               relay_config_quote(alias->name, quoted));
+}
+
+/* Where the later one of two equal aliases stands. */
+static bool refuse_alias_twice(relay_config_reader_t *reader, const entries_t *models,
+                               relay_span_t name)
+{
+    relay_config_node_t aliases, last = {0};
+    relay_span_t text;
+    char quoted[RELAY_CONFIG_QUOTE_MAX];
+
+    for (size_t i = 0; i < models->count; i++) {
+        relay_config_node_t item = {0};
+        if (!relay_config_member(models->entries[i].value, "aliases", &aliases)) {
+            continue;
+        }
+        while (relay_config_next(aliases, &item)) {
+            if (!relay_config_string(reader, item, 0, RELAY_MODEL_NAME_MAX, &text)) {
+                return false;
+            }
+            last = relay_span_eq(text, name) ? item : last;
+        }
+    }
+    return relay_config_refuse(reader, last, "the alias %s occurs twice",
+                               relay_config_quote(name, quoted));
+}
+
+static bool read_aliases(relay_config_reader_t *reader, relay_config_t *config,
+                         const entries_t *models)
+{
+    size_t count = count_aliases(models);
+
+    config->aliases = relay_config_alloc(reader, count, sizeof(config->aliases[0]));
+    if (config->aliases == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < models->count; i++) {
+        relay_config_node_t aliases, item = {0};
+        if (!relay_config_member(models->entries[i].value, "aliases", &aliases)) {
+            continue;
+        }
+        while (relay_config_next(aliases, &item)) {
+            if (!read_alias(reader, item, &config->models[i],
+                            &config->aliases[config->naliases++])) {
+                return false;
+            }
+        }
+    }
+    relay_sort(config->aliases, count, sizeof(config->aliases[0]), compare_aliases);
+    for (size_t i = 1; i < count; i++) {
+        if (relay_span_eq(config->aliases[i - 1].name, config->aliases[i].name)) {
+            return refuse_alias_twice(reader, models, config->aliases[i].name);
+        }
+    }
+    return true;
+}
+
+/* ---- echo hosts ----------------------------------------------------------- */
+
+static bool list_echo_hosts(relay_config_reader_t *reader, relay_config_t *config)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < config->nhosts; i++) {
+        count += config->hosts[i].echo;
+    }
+    config->echo_hosts = relay_config_alloc(reader, count, sizeof(config->echo_hosts[0]));
+    for (size_t i = 0; config->echo_hosts != NULL && i < config->nhosts; i++) {
+        if (config->hosts[i].echo) {
+            config->echo_hosts[config->necho_hosts++] = &config->hosts[i];
+        }
+    }
+    return config->echo_hosts != NULL;
+}
+
+/* ---- relay keys ----------------------------------------------------------- */
+
+static int compare_keys(const void *left, const void *right)
+{
+    const relay_relay_key_t *a = left, *b = right;
+
+    return memcmp(a->digest.bytes, b->digest.bytes, RELAY_DIGEST_LEN);
+}
+
+static const entry_t *entry_of(const entries_t *list, relay_span_t name)
+{
+    return relay_config_lookup(
+        (relay_config_names_t){list->entries, list->count, sizeof(list->entries[0])}, name);
+}
+
+static bool sort_keys(relay_config_reader_t *reader, relay_config_t *config, const entries_t *list)
+{
+    relay_relay_key_t *keys = config->relay_keys;
+
+    relay_sort(keys, config->nrelay_keys, sizeof(keys[0]), compare_keys);
+    for (size_t i = 1; i < config->nrelay_keys; i++) {
+        if (relay_digest_eq(&keys[i - 1].digest, &keys[i].digest)) {
+            return refuse_twice(reader, entry_of(list, keys[i - 1].name),
+                                entry_of(list, keys[i].name), "the same key has another name");
+        }
+    }
+    return true;
+}
+
+/* ---- the whole ------------------------------------------------------------ */
+
+static bool open_documents(relay_config_reader_t *reader, const relay_document_t *documents,
+                           size_t count)
+{
+    reader->sources = relay_config_alloc(reader, count, sizeof(reader->sources[0]));
+    if (reader->sources == NULL) {
+        return false;
+    }
+    for (; reader->nsources < count; reader->nsources++) {
+        relay_config_source_t *source = &reader->sources[reader->nsources];
+        if (!relay_config_open(reader, &documents[reader->nsources], source) ||
+            !check_sections(reader, source)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool build(relay_config_reader_t *reader, relay_config_t *config)
+{
+    entries_t list, models;
+
+    if (!READ_SECTION(reader, config, HOSTS, hosts, &list) || !list_echo_hosts(reader, config) ||
+        !READ_SECTION(reader, config, MODELS, models, &models) ||
+        !read_aliases(reader, config, &models) ||
+        !READ_SECTION(reader, config, PROVIDER_KEYS, provider_keys, &list)) {
+        return false;
+    }
+    reader->marks = relay_config_alloc(reader, config->nprovider_keys, sizeof(reader->marks[0]));
+    return reader->marks != NULL && READ_SECTION(reader, config, POOLS, pools, &list) &&
+           READ_SECTION(reader, config, POLICIES, policies, &list) &&
+           READ_SECTION(reader, config, RELAY_KEYS, relay_keys, &list) &&
+           sort_keys(reader, config, &list);
+}
+
+const relay_config_t *relay_config_build(const relay_arena_t *arena,
+                                         const relay_document_t *documents, size_t count,
+                                         relay_config_fault_t *fault)
+{
+    relay_config_reader_t reader = {.arena = arena, .fault = fault};
+    relay_config_t *config = relay_config_alloc(&reader, 1, sizeof(*config));
+
+    if (config == NULL) {
+        return NULL;
+    }
+    reader.config = config;
+    if (count > RELAY_CONFIG_DOCUMENTS_MAX) {
+        relay_config_source_t extra = {.name = documents[RELAY_CONFIG_DOCUMENTS_MAX].name};
+        relay_config_refuse_offset(&reader, &extra, 0, "too many documents");
+        return NULL;
+    }
+    return open_documents(&reader, documents, count) && build(&reader, config) ? config : NULL;
+}
+
+/* ---- lookups -------------------------------------------------------------- */
+
+/* Bytes i to i + 8 as a number. */
+static uint64_t word(const relay_digest_t *digest, size_t i)
+{
+    uint64_t value = 0;
+
+    for (size_t end = i + 8; i < end; i++) {
+        value = value << 8 | digest->bytes[i];
+    }
+    return value;
+}
+
+/* 1 if a < b, else 0, without a branch. */
+static uint64_t is_less(uint64_t a, uint64_t b)
+{
+    return ((~a & b) | ((~a | b) & (a - b))) >> 63;
+}
+
+/* 1 if a <= b, else 0, in the same time whatever their bytes. */
+static size_t not_above(const relay_digest_t *a, const relay_digest_t *b)
+{
+    uint64_t above = 0, undecided = 1;
+
+    for (size_t i = 0; i < RELAY_DIGEST_LEN; i += 8) {
+        uint64_t more = is_less(word(b, i), word(a, i));
+        uint64_t less = is_less(word(a, i), word(b, i));
+        above |= undecided & more;
+        undecided &= ~(more | less);
+    }
+    return (size_t)(above ^ 1);
+}
+
+/* The number of steps depends on the number of keys alone. */
+const relay_relay_key_t *relay_config_find_key(const relay_config_t *config,
+                                               const relay_digest_t *digest)
+{
+    const relay_relay_key_t *keys = config->relay_keys;
+    size_t base = 0;
+
+    if (config->nrelay_keys == 0) {
+        return NULL;
+    }
+    for (size_t left = config->nrelay_keys; left > 1;) {
+        size_t half = left / 2;
+        base += half * not_above(&keys[base + half].digest, digest);
+        left -= half;
+    }
+    return relay_digest_eq(&keys[base].digest, digest) ? &keys[base] : NULL;
+}
+
+const relay_model_t *relay_config_find_model(const relay_config_t *config, relay_span_t name)
+{
+    return relay_config_lookup(
+        (relay_config_names_t){config->models, config->nmodels, sizeof(config->models[0])}, name);
+}
+
+const relay_model_t *relay_config_find_alias(const relay_config_t *config, relay_span_t name)
+{
+    const alias_t *alias = relay_config_lookup(
+        (relay_config_names_t){config->aliases, config->naliases, sizeof(config->aliases[0])},
+        name);
+
+    return alias != NULL ? alias->model : NULL;
+}
+
+const relay_host_t *relay_config_find_host(const relay_config_t *config, relay_span_t name)
+{
+    return relay_config_lookup(
+        (relay_config_names_t){config->hosts, config->nhosts, sizeof(config->hosts[0])}, name);
+}

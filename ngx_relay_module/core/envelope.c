@@ -1,0 +1,190 @@
+/*
+ * What Relay reads of a request body before it is routed: relay_envelope_read
+ * of wire.h. Called once for each request by the adapter's handler.
+ */
+
+#include "wire.h"
+
+enum {
+    MODEL,
+    STREAM,
+    STREAM_OPTIONS,
+    MAX_TOKENS,
+    MAX_COMPLETION_TOKENS,
+    MAX_OUTPUT_TOKENS,
+    FIELDS
+};
+
+static const relay_span_t fields[FIELDS] = {
+    RELAY_SPAN_INIT("model"),
+    RELAY_SPAN_INIT("stream"),
+    RELAY_SPAN_INIT("stream_options"),
+    RELAY_SPAN_INIT("max_tokens"),
+    RELAY_SPAN_INIT("max_completion_tokens"),
+    RELAY_SPAN_INIT("max_output_tokens"),
+};
+
+/* What scratch holds from `start` on. */
+static relay_span_t tail(const relay_buf_t *scratch, size_t start)
+{
+    relay_span_t stored = relay_buf_span(scratch);
+
+    return start < stored.len ? relay_span_from(stored, start) : relay_span(NULL, 0);
+}
+
+static relay_error_code_t refuse(relay_error_t *error, relay_error_code_t code, relay_span_t param,
+                                 relay_span_t message)
+{
+    *error = (relay_error_t){.code = code, .param = param, .message = message};
+    return code;
+}
+
+static void put_offset(relay_buf_t *out, size_t offset)
+{
+    RELAY_PUT(out, " at byte ");
+    relay_buf_put_u64(out, offset);
+    RELAY_PUT(out, ".");
+}
+
+static relay_error_code_t refuse_json(const relay_json_fault_t *fault, relay_buf_t *scratch,
+                                      relay_error_t *error)
+{
+    size_t start = scratch->len;
+
+    RELAY_PUT(scratch, "The request body is not valid JSON: ");
+    relay_buf_put(scratch, relay_json_error_text(fault->error));
+    put_offset(scratch, fault->offset);
+    return refuse(error, RELAY_ERR_INVALID_JSON, relay_span(NULL, 0), tail(scratch, start));
+}
+
+/* A provider may read such a body differently: the key is refused, never guessed. */
+static relay_error_code_t refuse_key(const relay_json_fault_t *fault, relay_buf_t *scratch,
+                                     relay_error_t *error)
+{
+    size_t start = scratch->len;
+    bool twice = fault->error == RELAY_JSON_DUPLICATE;
+
+    RELAY_PUT(scratch, "The field '");
+    relay_buf_put(scratch, fields[fault->key]);
+    if (twice) {
+        RELAY_PUT(scratch, "' occurs a second time");
+    } else {
+        RELAY_PUT(scratch, "' is spelt with an escape");
+    }
+    put_offset(scratch, fault->offset);
+    return refuse(error, twice ? RELAY_ERR_DUPLICATE_FIELD : RELAY_ERR_INVALID_FIELD,
+                  fields[fault->key], tail(scratch, start));
+}
+
+static relay_error_code_t refuse_model(relay_error_t *error, relay_span_t message)
+{
+    return refuse(error, RELAY_ERR_INVALID_FIELD, fields[MODEL], message);
+}
+
+/* ASCII controls, DEL, and U+0080..U+009F: the name goes into headers and logs. */
+static bool has_control(relay_span_t text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t byte = text.base[i];
+        if (byte < 0x20 || byte == 0x7f) {
+            return true;
+        }
+        if (byte == 0xc2 && i + 1 < text.len && text.base[i + 1] < 0xa0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The decoded name; in scratch only if it was written with escapes. */
+static relay_error_code_t decode_model(relay_envelope_t *envelope, relay_buf_t *scratch,
+                                       relay_error_t *error)
+{
+    uint8_t decoded[RELAY_MODEL_NAME_MAX];
+    relay_buf_t name = relay_buf(decoded, sizeof(decoded));
+    size_t start = scratch->len;
+
+    if (relay_json_plain(envelope->model, &envelope->model_name)) {
+        return RELAY_ERR_NONE;
+    }
+    relay_json_decode(envelope->model, &name);
+    if (!relay_buf_ok(&name)) {
+        return refuse_model(error, RELAY_SPAN("The field 'model' is longer than 256 bytes."));
+    }
+    relay_buf_put(scratch, relay_buf_span(&name));
+    envelope->model_name = tail(scratch, start);
+    return relay_buf_ok(scratch)
+               ? RELAY_ERR_NONE
+               : refuse(error, RELAY_ERR_INTERNAL, relay_span(NULL, 0), relay_span(NULL, 0));
+}
+
+static relay_error_code_t check_model(relay_envelope_t *envelope, relay_buf_t *scratch,
+                                      relay_error_t *error)
+{
+    relay_error_code_t code;
+
+    if (envelope->model.type == RELAY_JSON_ABSENT) {
+        return refuse(error, RELAY_ERR_MISSING_FIELD, fields[MODEL],
+                      RELAY_SPAN("The field 'model' is required."));
+    }
+    if (envelope->model.type != RELAY_JSON_STRING) {
+        return refuse_model(error, RELAY_SPAN("The field 'model' must be a string."));
+    }
+    code = decode_model(envelope, scratch, error);
+    if (code != RELAY_ERR_NONE) {
+        return code;
+    }
+    if (envelope->model_name.len == 0) {
+        return refuse_model(error, RELAY_SPAN("The field 'model' must not be empty."));
+    }
+    if (envelope->model_name.len > RELAY_MODEL_NAME_MAX) {
+        return refuse_model(error, RELAY_SPAN("The field 'model' is longer than 256 bytes."));
+    }
+    if (has_control(envelope->model_name)) {
+        return refuse_model(error, RELAY_SPAN("The field 'model' holds a control character."));
+    }
+    return RELAY_ERR_NONE;
+}
+
+static relay_error_code_t check_stream(relay_envelope_t *envelope, relay_error_t *error)
+{
+    switch (envelope->stream.type) {
+    case RELAY_JSON_ABSENT:
+    case RELAY_JSON_NULL:
+    case RELAY_JSON_FALSE:
+        return RELAY_ERR_NONE;
+    case RELAY_JSON_TRUE:
+        envelope->streaming = true;
+        return RELAY_ERR_NONE;
+    default:
+        return refuse(error, RELAY_ERR_INVALID_FIELD, fields[STREAM],
+                      RELAY_SPAN("The field 'stream' must be true or false."));
+    }
+}
+
+relay_error_code_t relay_envelope_read(relay_span_t body, relay_envelope_t *envelope,
+                                       relay_buf_t *scratch, relay_error_t *error)
+{
+    relay_json_value_t values[FIELDS];
+    relay_json_fault_t fault;
+    relay_error_code_t code;
+
+    *envelope = (relay_envelope_t){.body = body};
+    switch (relay_json_scan(body, fields, FIELDS, values, &fault)) {
+    case RELAY_JSON_OK:
+        break;
+    case RELAY_JSON_DUPLICATE:
+    case RELAY_JSON_ESCAPED_KEY:
+        return refuse_key(&fault, scratch, error);
+    default:
+        return refuse_json(&fault, scratch, error);
+    }
+    envelope->model = values[MODEL];
+    envelope->stream = values[STREAM];
+    envelope->stream_options = values[STREAM_OPTIONS];
+    envelope->max_tokens = values[MAX_TOKENS];
+    envelope->max_completion_tokens = values[MAX_COMPLETION_TOKENS];
+    envelope->max_output_tokens = values[MAX_OUTPUT_TOKENS];
+    code = check_model(envelope, scratch, error);
+    return code != RELAY_ERR_NONE ? code : check_stream(envelope, error);
+}

@@ -1,0 +1,391 @@
+
+/*
+ * The nginx adapter of Relay: the types that its files share.
+ *
+ *   ngx_relay_module.c         directives, configuration, worker start and end
+ *   ngx_http_relay_config.c    relay.json -> snapshot: secrets, TLS, endpoints
+ *   ngx_http_relay_handler.c   the content handler: route, authenticate, plan
+ *   ngx_http_relay_body.c      reading and inflating the request body
+ *   ngx_http_relay_attempt.c   one try at a candidate: peer callbacks, request
+ *   ngx_http_relay_endpoint.c  addresses and idle connections of a host
+ *   ngx_http_relay_resolve.c   names to addresses, off the request path
+ *   ngx_http_relay_upstream.c  the answer: header, hold, commit, end
+ *   ngx_http_relay_stream.c    event streams and what goes out to the client
+ *   ngx_http_relay_headers.c   which headers pass, in either direction
+ *   ngx_http_relay_answer.c    answers of our own: errors, models, echo
+ *   ngx_http_relay_variables.c what log_format can see
+ *
+ * Decisions live in core/; these files move bytes and time.
+ */
+
+
+#ifndef _NGX_HTTP_RELAY_H_INCLUDED_
+#define _NGX_HTTP_RELAY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+#include "chunked.h"
+#include "route.h"
+
+
+#define NGX_HTTP_RELAY_ADDRS_MAX       16
+#define NGX_HTTP_RELAY_REQUEST_ID_LEN  32
+
+/* how much of an answer may be held back while failover is still possible */
+#define NGX_HTTP_RELAY_STREAM_HOLD     (1024 * 1024)
+#define NGX_HTTP_RELAY_ERROR_HOLD      (256 * 1024)
+
+/* one event of a stream */
+#define NGX_HTTP_RELAY_EVENT_MAX       (1024 * 1024)
+
+/* output blocks of a stream */
+#define NGX_HTTP_RELAY_BLOCK           4096
+
+/* keep-alives may stretch a silent stream to this many idle limits */
+#define NGX_HTTP_RELAY_STALL_FACTOR    4
+
+/* how long a stream may linger after its finish reason, after its end */
+#define NGX_HTTP_RELAY_FINISH_MS       5000
+#define NGX_HTTP_RELAY_DRAIN_MS        500
+
+
+typedef struct {
+    ngx_queue_t                      queue;
+    ngx_ssl_t                        ssl;
+    ngx_str_t                        ca_file;
+    ngx_flag_t                       verify;
+} ngx_http_relay_tls_t;
+
+
+typedef struct {
+    ngx_sockaddr_t                   sockaddr;
+    socklen_t                        socklen;
+    ngx_str_t                        text;
+    u_char                           text_data[NGX_SOCKADDR_STRLEN];
+    ngx_msec_t                       failed;
+    unsigned                         down:1;
+} ngx_http_relay_addr_t;
+
+
+/*
+ * Where connections go: a name, port and TLS profile. Connections and TLS
+ * sessions are shared within an endpoint and never across.
+ */
+
+typedef struct {
+    ngx_str_t                        name;
+    in_port_t                        port;
+    ngx_str_t                        tls_name;
+    ngx_http_relay_tls_t            *tls;         /* NULL: plain text */
+
+    ngx_http_relay_addr_t            addrs[NGX_HTTP_RELAY_ADDRS_MAX];
+    ngx_uint_t                       naddrs;
+    ngx_uint_t                       next;
+
+    ngx_queue_t                      idle;
+    ngx_queue_t                      waiters;
+    ngx_event_t                      refresh;
+    ngx_ssl_session_t               *session;
+
+    unsigned                         local:1;     /* private addresses allowed */
+    unsigned                         literal:1;   /* never resolved */
+    unsigned                         used:1;      /* an active key leads here */
+    unsigned                         resolving:1;
+} ngx_http_relay_endpoint_t;
+
+
+typedef struct {
+    ngx_array_t                     *files;       /* ngx_str_t */
+    const relay_config_t            *config;
+    ngx_http_relay_endpoint_t      **endpoints;   /* by host index */
+    ngx_str_t                       *secrets;     /* by provider key index */
+
+    ngx_array_t                      all;         /* ngx_http_relay_endpoint_t * */
+    ngx_queue_t                      tls;
+
+    ngx_resolver_t                  *resolver;
+    ngx_msec_t                       resolver_timeout;
+
+    ngx_uint_t                       keepalive;   /* idle connections a worker */
+    ngx_msec_t                       keepalive_timeout;
+    ngx_flag_t                       core_dumps;
+
+    ngx_http_upstream_srv_conf_t     upstream;
+    ngx_http_upstream_conf_t         upstream_conf;  /* cloned per request */
+    ngx_uint_t                       enabled;
+} ngx_http_relay_main_conf_t;
+
+
+typedef struct {
+    ngx_flag_t                       pass;
+    size_t                           max_body_size;
+    size_t                           max_response_size;
+} ngx_http_relay_loc_conf_t;
+
+
+/* what a try's answer turned out to be, decided by its header */
+
+typedef enum {
+    NGX_HTTP_RELAY_HEADER = 0,   /* not known yet */
+    NGX_HTTP_RELAY_STREAM,       /* events: held until the first content */
+    NGX_HTTP_RELAY_WHOLE,        /* a body: held until complete */
+    NGX_HTTP_RELAY_FAILED,       /* a status to fail over on: body remembered */
+    NGX_HTTP_RELAY_OPAQUE        /* passed through as it comes */
+} ngx_http_relay_mode_e;
+
+
+typedef struct {
+    ngx_str_t                        name;
+    ngx_str_t                        value;
+} ngx_http_relay_header_t;
+
+
+/* a provider's error, kept until it is known that nobody does better */
+
+typedef struct {
+    ngx_uint_t                       status;
+    ngx_str_t                        body;
+    ngx_str_t                        content_type;
+    ngx_array_t                      headers;     /* ngx_http_relay_header_t */
+    ngx_uint_t                       retry_after;
+    const relay_candidate_t         *candidate;
+} ngx_http_relay_failure_t;
+
+
+/* the state of one try; cleared by peer.get */
+
+typedef struct {
+    const relay_candidate_t         *candidate;
+    ngx_http_relay_endpoint_t       *endpoint;
+    ngx_http_relay_addr_t            addr;        /* a copy: names move */
+
+    ngx_http_relay_mode_e            mode;
+    relay_error_code_t               failure;
+
+    ngx_http_status_t                status;
+    ngx_array_t                      headers;     /* ngx_http_relay_header_t */
+    ngx_str_t                        content_type;
+    ngx_str_t                        content_encoding;
+    ngx_str_t                        retry_after;
+    u_char                          *body_start;  /* in u->buffer */
+    off_t                            length;      /* left; -1: until the end */
+    off_t                            total;       /* as announced; -1: unknown */
+    relay_chunked_t                  decoder;
+
+    ngx_str_t                        held;        /* the body, or the error event */
+    size_t                           held_size;
+
+    unsigned                         header_done:1;
+    unsigned                         has_length:1;
+    unsigned                         chunked:1;
+    unsigned                         close:1;     /* Connection: close */
+    unsigned                         complete:1;  /* the whole body was read */
+    unsigned                         received:1;  /* at least one byte came */
+    unsigned                         remembered:1;
+} ngx_http_relay_try_t;
+
+
+typedef struct {
+    ngx_http_request_t              *request;
+    ngx_http_relay_main_conf_t      *rmcf;
+
+    relay_match_t                    match;
+    const relay_relay_key_t         *key;
+    relay_envelope_t                 envelope;
+    relay_plan_t                     plan;
+    ngx_str_t                        model;       /* as the caller wrote it */
+    ngx_str_t                        body;
+    size_t                           body_size;
+    ngx_http_upstream_conf_t         conf;
+
+    ngx_str_t                        forward;     /* request headers that pass */
+    ngx_str_t                        args;        /* with the question mark */
+
+    ngx_uint_t                       candidate;   /* index into plan */
+    ngx_uint_t                       attempts;
+    ngx_http_relay_try_t             attempt;
+    ngx_http_relay_failure_t         failure;     /* the last meaningful one */
+    relay_error_code_t               last;        /* why the last try failed */
+
+    /* the committed answer */
+    relay_stream_t                   stream;
+    relay_sse_t                      sse;
+    relay_usage_t                    usage;
+    u_char                           finish[RELAY_FINISH_MAX];
+    ngx_chain_t                     *pending;     /* output not handed on yet */
+    ngx_chain_t                     *pending_tail;
+    size_t                           pending_size;
+
+    relay_error_code_t               error;       /* ours, to the caller */
+
+    /* milliseconds of ngx_current_msec, microseconds of the monotonic clock */
+    ngx_msec_t                       begun;       /* first attempt */
+    ngx_msec_t                       alive;       /* last sign of life */
+    ngx_msec_t                       progress;    /* last real event */
+    ngx_msec_t                       finished;    /* finish reason or end */
+    ngx_msec_t                       first_token;
+    uint64_t                         received_us; /* request body complete */
+    uint64_t                         sent_us;     /* first attempt dispatched */
+    uint64_t                         entered_us;  /* bytes of the answer here */
+    uint64_t                         cost_us;     /* spent on it until release */
+
+    ngx_str_t                        request_id;
+    u_char                           request_id_data[NGX_HTTP_RELAY_REQUEST_ID_LEN];
+
+    ngx_queue_t                      waiting;     /* for an address */
+    ngx_event_t                      wait;
+
+    unsigned                         committed:1;
+    unsigned                         primed:1;    /* input_filter's first call */
+    unsigned                         ended:1;     /* the stream's end is out */
+    unsigned                         splitter:1;  /* sse is initialised */
+    unsigned                         fresh:1;     /* no pooled connection now */
+    unsigned                         once:1;      /* not to be sent twice */
+    unsigned                         queued:1;    /* in an endpoint's waiters */
+    unsigned                         inflating:1;
+} ngx_http_relay_ctx_t;
+
+
+/* ngx_relay_module.c */
+
+extern ngx_module_t  ngx_relay_module;
+
+/* ngx_http_relay_config.c */
+
+char *ngx_http_relay_config_load(ngx_conf_t *cf,
+    ngx_http_relay_main_conf_t *rmcf);
+
+/* ngx_http_relay_handler.c */
+
+ngx_int_t ngx_http_relay_handler(ngx_http_request_t *r);
+/* the body is complete in ctx->body; ends the request on every path */
+void ngx_http_relay_body_done(ngx_http_request_t *r);
+
+/* ngx_http_relay_body.c */
+
+/* reads the body, then calls ngx_http_relay_body_done(); for handlers to return */
+ngx_int_t ngx_http_relay_read_body(ngx_http_request_t *r);
+
+/* ngx_http_relay_attempt.c */
+
+ngx_int_t ngx_http_relay_peer_init(ngx_http_request_t *r,
+    ngx_http_upstream_srv_conf_t *us);
+
+/* ngx_http_relay_endpoint.c */
+
+ngx_int_t ngx_http_relay_endpoint_init_worker(ngx_cycle_t *cycle,
+    ngx_http_relay_main_conf_t *rmcf);
+void ngx_http_relay_endpoint_exit_worker(ngx_http_relay_main_conf_t *rmcf);
+/* NGX_DONE and pc->connection set, or NGX_DECLINED */
+ngx_int_t ngx_http_relay_endpoint_reuse(ngx_peer_connection_t *pc,
+    ngx_http_relay_endpoint_t *ep);
+/* takes pc->connection if it may be kept */
+void ngx_http_relay_endpoint_keep(ngx_peer_connection_t *pc,
+    ngx_http_relay_endpoint_t *ep);
+/* an address to connect to; NGX_DECLINED: none known or none allowed */
+ngx_int_t ngx_http_relay_endpoint_addr(ngx_http_relay_endpoint_t *ep,
+    ngx_log_t *log, ngx_http_relay_addr_t *addr);
+/* addr did not take a connection */
+void ngx_http_relay_endpoint_down(ngx_http_relay_endpoint_t *ep,
+    ngx_http_relay_addr_t *addr);
+ngx_int_t ngx_http_relay_endpoint_add_addr(ngx_http_relay_endpoint_t *ep,
+    struct sockaddr *sa, socklen_t socklen);
+
+/* ngx_http_relay_resolve.c */
+
+ngx_int_t ngx_http_relay_resolver(ngx_conf_t *cf,
+    ngx_http_relay_main_conf_t *rmcf);
+ngx_int_t ngx_http_relay_resolve_hosts_file(ngx_http_relay_endpoint_t *ep,
+    ngx_str_t *text);
+void ngx_http_relay_resolve_start(ngx_http_relay_main_conf_t *rmcf,
+    ngx_http_relay_endpoint_t *ep);
+void ngx_http_relay_resolve_stop(ngx_http_relay_endpoint_t *ep);
+
+/* ngx_http_relay_upstream.c */
+
+/* begins the attempts; ends the request on every path */
+void ngx_http_relay_upstream_start(ngx_http_request_t *r);
+/* the limits of the current candidate, in terms of nginx's timers */
+void ngx_http_relay_set_timers(ngx_http_relay_ctx_t *ctx);
+/* keeps the current try's answer as the one to report; NGX_ERROR: no memory */
+ngx_int_t ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx, ngx_uint_t status,
+    ngx_str_t *body);
+
+/* ngx_http_relay_stream.c */
+
+ngx_int_t ngx_http_relay_stream_begin(ngx_http_relay_ctx_t *ctx);
+void ngx_http_relay_stream_reset(ngx_http_relay_ctx_t *ctx);
+/*
+ * Feeds payload to the splitter; complete events land in ctx->pending.
+ * NGX_OK, or NGX_ABORT with attempt.failure set, or NGX_ERROR.
+ */
+ngx_int_t ngx_http_relay_stream_feed(ngx_http_relay_ctx_t *ctx,
+    relay_span_t data);
+/* what the stream still owes when the provider is gone; last: and its end */
+ngx_int_t ngx_http_relay_stream_end(ngx_http_relay_ctx_t *ctx,
+    relay_error_code_t why, ngx_uint_t last);
+/* copies text into the pending output */
+ngx_int_t ngx_http_relay_emit(ngx_http_relay_ctx_t *ctx, relay_span_t text);
+ngx_int_t ngx_http_relay_input_filter_init(void *data);
+ngx_int_t ngx_http_relay_input_filter(void *data, ssize_t bytes);
+/* one piece of payload from raw bytes; the states of relay_chunked_next() */
+relay_chunked_status_t ngx_http_relay_payload(ngx_http_relay_try_t *attempt,
+    relay_span_t *raw, relay_span_t *data);
+
+/* ngx_http_relay_headers.c */
+
+/* builds ctx->forward */
+ngx_int_t ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx);
+ngx_int_t ngx_http_relay_sent_by_client(ngx_http_request_t *r,
+    relay_span_t name);
+ngx_table_elt_t *ngx_http_relay_request_header(ngx_http_request_t *r,
+    const char *name, size_t len);
+/* one line of the provider's header; NGX_ERROR: the answer is invalid */
+ngx_int_t ngx_http_relay_upstream_header(ngx_http_relay_ctx_t *ctx,
+    ngx_str_t *name, ngx_str_t *value);
+/* the committed try's headers and our own, to r->headers_out */
+ngx_int_t ngx_http_relay_set_headers(ngx_http_relay_ctx_t *ctx,
+    ngx_array_t *headers, ngx_uint_t status, ngx_uint_t retry_after);
+ngx_int_t ngx_http_relay_add_header(ngx_http_request_t *r, const char *name,
+    size_t len, ngx_str_t *value);
+/* whole seconds, 1 to 60; 0 if the header says nothing */
+ngx_uint_t ngx_http_relay_retry_after(ngx_str_t *value);
+
+/* ngx_http_relay_answer.c */
+
+/* sends an error of our own; returns what a content handler returns */
+ngx_int_t ngx_http_relay_refuse(ngx_http_request_t *r, relay_error_t *error);
+ngx_int_t ngx_http_relay_refuse_code(ngx_http_request_t *r,
+    relay_error_code_t code);
+ngx_int_t ngx_http_relay_send_json(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *body);
+ngx_int_t ngx_http_relay_send_models(ngx_http_request_t *r);
+ngx_int_t ngx_http_relay_send_echo(ngx_http_request_t *r);
+ngx_int_t ngx_http_relay_send_empty(ngx_http_request_t *r, ngx_uint_t status);
+/* the answer after the last try failed, from a finalize callback */
+ngx_int_t ngx_http_relay_send_failure(ngx_http_relay_ctx_t *ctx);
+
+/* ngx_http_relay_variables.c */
+
+ngx_int_t ngx_http_relay_add_variables(ngx_conf_t *cf);
+uint64_t ngx_http_relay_now_us(void);
+
+
+static ngx_inline relay_span_t
+ngx_http_relay_span(ngx_str_t *s)
+{
+    return relay_span(s->data, s->len);
+}
+
+
+static ngx_inline ngx_http_relay_ctx_t *
+ngx_http_relay_ctx(ngx_http_request_t *r)
+{
+    return ngx_http_get_module_ctx(r, ngx_relay_module);
+}
+
+
+#endif /* _NGX_HTTP_RELAY_H_INCLUDED_ */

@@ -1,0 +1,443 @@
+
+/*
+ * Answers that Relay gives itself: errors in the caller's dialect, model
+ * lists, the echo model, and the last word after every candidate has failed.
+ */
+
+
+#include "ngx_http_relay.h"
+
+
+static ngx_int_t ngx_http_relay_send(ngx_http_request_t *r, ngx_uint_t status,
+    const char *type, ngx_str_t *body);
+static ngx_int_t ngx_http_relay_write_error(ngx_http_relay_ctx_t *ctx,
+    relay_error_t *error, ngx_str_t *body);
+static ngx_int_t ngx_http_relay_one_model(ngx_http_relay_ctx_t *ctx,
+    relay_model_view_t *views, size_t count, ngx_str_t *body);
+static ngx_int_t ngx_http_relay_list_models(ngx_http_relay_ctx_t *ctx,
+    relay_model_view_t *views, size_t count, ngx_str_t *body);
+static ngx_uint_t ngx_http_relay_is_json(ngx_http_relay_failure_t *failure);
+
+
+ngx_int_t
+ngx_http_relay_refuse_code(ngx_http_request_t *r, relay_error_code_t code)
+{
+    relay_error_t  error;
+
+    ngx_memzero(&error, sizeof(relay_error_t));
+    error.code = code;
+
+    return ngx_http_relay_refuse(r, &error);
+}
+
+
+ngx_int_t
+ngx_http_relay_refuse(ngx_http_request_t *r, relay_error_t *error)
+{
+    ngx_int_t              rc;
+    ngx_str_t              body;
+    ngx_uint_t             status;
+    ngx_http_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_relay_ctx(r);
+    ctx->error = error->code;
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_relay_write_error(ctx, error, &body) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    status = ctx->match.dialect->status(error);
+
+    if (ngx_http_relay_set_headers(ctx, NULL, status, error->retry_after_s)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_relay_send(r, status, "application/json", &body);
+}
+
+
+static ngx_int_t
+ngx_http_relay_write_error(ngx_http_relay_ctx_t *ctx, relay_error_t *error,
+    ngx_str_t *body)
+{
+    relay_buf_t              out;
+    const relay_dialect_t   *dialect;
+
+    dialect = ctx->match.dialect;
+
+    out = relay_buf(NULL, 0);
+    dialect->error(&out, error, ngx_http_relay_span(&ctx->request_id));
+
+    body->data = ngx_pnalloc(ctx->request->pool, out.len + 1);
+    if (body->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    out = relay_buf(body->data, out.len);
+    dialect->error(&out, error, ngx_http_relay_span(&ctx->request_id));
+
+    body->len = out.len;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_relay_send_json(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *body)
+{
+    ngx_http_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_relay_ctx(r);
+
+    if (ngx_http_relay_set_headers(ctx, NULL, status, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_relay_send(r, status, "application/json", body);
+}
+
+
+static ngx_int_t
+ngx_http_relay_send(ngx_http_request_t *r, ngx_uint_t status,
+    const char *type, ngx_str_t *body)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = body->len;
+    r->headers_out.content_type.data = (u_char *) type;
+    r->headers_out.content_type.len = ngx_strlen(type);
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = body->len ? 1 : 0;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+ngx_int_t
+ngx_http_relay_send_empty(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_int_t              rc;
+    ngx_str_t              value;
+    ngx_http_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_relay_ctx(r);
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_relay_set_headers(ctx, NULL, status, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (status == NGX_HTTP_NO_CONTENT) {
+        ngx_str_set(&value, "GET, HEAD, POST, DELETE, OPTIONS");
+
+        if (ngx_http_relay_add_header(r, "allow", sizeof("allow") - 1, &value)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = 0;
+    r->header_only = 1;
+
+    return ngx_http_send_header(r);
+}
+
+
+ngx_int_t
+ngx_http_relay_send_models(ngx_http_request_t *r)
+{
+    size_t                       count;
+    ngx_int_t                    rc;
+    ngx_str_t                    body;
+    relay_model_view_t          *views;
+    ngx_http_relay_ctx_t        *ctx;
+
+    ctx = ngx_http_relay_ctx(r);
+
+    rc = ngx_http_discard_request_body(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    count = ctx->rmcf->config->nmodels;
+
+    views = ngx_palloc(r->pool, (count + 1) * sizeof(relay_model_view_t));
+    if (views == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    count = relay_route_models(ctx->rmcf->config, ctx->key,
+                               ctx->match.dialect, views, count);
+
+    rc = (ctx->match.operation == RELAY_OP_MODEL)
+         ? ngx_http_relay_one_model(ctx, views, count, &body)
+         : ngx_http_relay_list_models(ctx, views, count, &body);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR : NGX_OK;
+    }
+
+    return ngx_http_relay_send_json(r, NGX_HTTP_OK, &body);
+}
+
+
+/* NGX_DONE: an error was sent instead */
+
+static ngx_int_t
+ngx_http_relay_one_model(ngx_http_relay_ctx_t *ctx, relay_model_view_t *views,
+    size_t count, ngx_str_t *body)
+{
+    u_char                 *dst, *src, *id;
+    size_t                  i, len;
+    relay_buf_t             out;
+    relay_error_t           error;
+    ngx_http_request_t     *r;
+    const relay_dialect_t  *dialect;
+
+    r = ctx->request;
+    dialect = ctx->match.dialect;
+
+    id = ngx_pnalloc(r->pool, ctx->match.rest.len + 1);
+    if (id == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst = id;
+    src = (u_char *) ctx->match.rest.base;
+    ngx_unescape_uri(&dst, &src, ctx->match.rest.len, 0);
+    len = dst - id;
+
+    for (i = 0; i < count; i++) {
+
+        if (!relay_span_eq(views[i].id, relay_span(id, len))) {
+            continue;
+        }
+
+        out = relay_buf(NULL, 0);
+        dialect->model(&out, &views[i]);
+
+        body->data = ngx_pnalloc(r->pool, out.len + 1);
+        if (body->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        out = relay_buf(body->data, out.len);
+        dialect->model(&out, &views[i]);
+        body->len = out.len;
+
+        return NGX_OK;
+    }
+
+    ngx_memzero(&error, sizeof(relay_error_t));
+    error.code = RELAY_ERR_MODEL_NOT_FOUND;
+    error.param = RELAY_SPAN("model");
+
+    return (ngx_http_relay_refuse(r, &error) == NGX_ERROR) ? NGX_ERROR
+                                                           : NGX_DONE;
+}
+
+
+static ngx_int_t
+ngx_http_relay_list_models(ngx_http_relay_ctx_t *ctx,
+    relay_model_view_t *views, size_t count, ngx_str_t *body)
+{
+    relay_buf_t             out;
+    relay_span_t            query;
+    relay_error_t           error;
+    ngx_http_request_t     *r;
+    const relay_dialect_t  *dialect;
+
+    r = ctx->request;
+    dialect = ctx->match.dialect;
+    query = ngx_http_relay_span(&r->args);
+
+    ngx_memzero(&error, sizeof(relay_error_t));
+    out = relay_buf(NULL, 0);
+
+    if (dialect->model_list(&out, views, count, query, &error)
+        != RELAY_ERR_NONE)
+    {
+        return (ngx_http_relay_refuse(r, &error) == NGX_ERROR) ? NGX_ERROR
+                                                               : NGX_DONE;
+    }
+
+    body->data = ngx_pnalloc(r->pool, out.len + 1);
+    if (body->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    out = relay_buf(body->data, out.len);
+    (void) dialect->model_list(&out, views, count, query, &error);
+    body->len = out.len;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_relay_send_echo(ngx_http_request_t *r)
+{
+    ngx_str_t              body;
+    const char            *type;
+    relay_buf_t            out;
+    relay_span_t           usage_key;
+    relay_echo_t           echo;
+    relay_json_value_t     include_usage;
+    const relay_wire_t    *wire;
+    ngx_http_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_relay_ctx(r);
+    wire = ctx->plan.candidates[0].wire;
+
+    ctx->attempt.candidate = &ctx->plan.candidates[0];
+    ctx->attempts = 1;
+    ctx->first_token = ngx_current_msec;
+
+    usage_key = RELAY_SPAN("include_usage");
+    include_usage.type = RELAY_JSON_ABSENT;
+
+    if (ctx->envelope.stream_options.type == RELAY_JSON_OBJECT) {
+        (void) relay_json_members(ctx->envelope.stream_options.text,
+                                  &usage_key, 1, &include_usage);
+    }
+
+    echo.body = ctx->envelope.body;
+    echo.model = ngx_http_relay_span(&ctx->model);
+    echo.id = relay_span(ctx->request_id_data, NGX_HTTP_RELAY_REQUEST_ID_LEN);
+    echo.created_s = ngx_time();
+    echo.streaming = ctx->envelope.streaming && wire->streams;
+    echo.include_usage = (include_usage.type == RELAY_JSON_TRUE);
+
+    out = relay_buf(NULL, 0);
+    wire->echo(&out, &echo, &ctx->usage);
+
+    body.data = ngx_pnalloc(r->pool, out.len + 1);
+    if (body.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    out = relay_buf(body.data, out.len);
+    wire->echo(&out, &echo, &ctx->usage);
+    body.len = out.len;
+
+    type = echo.streaming ? "text/event-stream; charset=utf-8"
+                          : "application/json";
+
+    if (ngx_http_relay_set_headers(ctx, NULL, NGX_HTTP_OK, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_relay_send(r, NGX_HTTP_OK, type, &body);
+}
+
+
+/*
+ * Every candidate has failed. A provider's own words are worth more than ours,
+ * and the last ones more than earlier ones; words about our key are not the
+ * caller's business.
+ */
+
+ngx_int_t
+ngx_http_relay_send_failure(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_int_t                  rc;
+    ngx_str_t                  body;
+    ngx_uint_t                 status;
+    relay_error_t              error;
+    ngx_array_t               *headers;
+    ngx_http_relay_failure_t  *failure;
+
+    failure = &ctx->failure;
+    headers = NULL;
+
+    ngx_memzero(&error, sizeof(relay_error_t));
+
+    error.code = ctx->last ? ctx->last : RELAY_ERR_UPSTREAM_UNREACHABLE;
+
+    if (failure->status) {
+        error.code = RELAY_ERR_UPSTREAM_STATUS;
+        error.status = failure->status;
+        error.retry_after_s = failure->retry_after;
+        headers = &failure->headers;
+        ctx->attempt.candidate = failure->candidate;
+    }
+
+    status = ctx->match.dialect->status(&error);
+
+    if (failure->status && ngx_http_relay_is_json(failure)) {
+        body = failure->body;
+
+    } else {
+        ctx->error = error.code;
+
+        if (ngx_http_relay_write_error(ctx, &error, &body) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_http_relay_set_headers(ctx, headers, status, error.retry_after_s)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_relay_send(ctx->request, status, "application/json", &body);
+
+    /* after the headers: it is for the log alone */
+
+    ctx->error = error.code;
+
+    return rc;
+}
+
+
+static ngx_uint_t
+ngx_http_relay_is_json(ngx_http_relay_failure_t *failure)
+{
+    relay_json_fault_t  fault;
+
+    return failure->body.len
+           && relay_json_scan(ngx_http_relay_span(&failure->body), NULL, 0,
+                              NULL, &fault)
+              == RELAY_JSON_OK;
+}

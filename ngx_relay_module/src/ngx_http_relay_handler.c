@@ -1,0 +1,640 @@
+
+/*
+ * The content handler: what is asked, by whom, and who may answer. Decides
+ * before the body is read whatever the header decides.
+ *
+ *   match path -> authenticate -> read body -> envelope -> plan -> attempts
+ */
+
+
+#include "ngx_http_relay.h"
+
+#include <openssl/rand.h>
+
+
+static ngx_http_relay_ctx_t *ngx_http_relay_create_ctx(ngx_http_request_t *r);
+static ngx_int_t ngx_http_relay_request_id(ngx_http_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_relay_random(u_char *bytes, size_t len);
+static void ngx_http_relay_route_path(ngx_http_relay_ctx_t *ctx);
+static relay_span_t ngx_http_relay_raw_path(ngx_http_request_t *r);
+static relay_span_t ngx_http_relay_strip_location(ngx_http_request_t *r,
+    relay_span_t path);
+static const relay_dialect_t *ngx_http_relay_hint(ngx_http_request_t *r);
+static ngx_int_t ngx_http_relay_refused_by_nginx(ngx_http_request_t *r);
+static ngx_int_t ngx_http_relay_greeting(ngx_http_relay_ctx_t *ctx);
+static const relay_relay_key_t *ngx_http_relay_authenticate(
+    ngx_http_request_t *r);
+static relay_span_t ngx_http_relay_presented_key(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_relay_dot_segments(relay_span_t path);
+static ngx_uint_t ngx_http_relay_is_json_request(ngx_http_request_t *r);
+static ngx_int_t ngx_http_relay_dispatch(ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx);
+
+
+ngx_int_t
+ngx_http_relay_handler(ngx_http_request_t *r)
+{
+    ngx_int_t              rc;
+    ngx_http_relay_ctx_t  *ctx;
+
+    if (r != r->main) {
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    ctx = ngx_http_relay_create_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_relay_route_path(ctx);
+
+    rc = ngx_http_relay_greeting(ctx);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    ctx->key = ngx_http_relay_authenticate(r);
+
+    if (ctx->key == NULL) {
+        return ngx_http_relay_refuse_code(r, RELAY_ERR_INVALID_RELAY_KEY);
+    }
+
+    return ngx_http_relay_dispatch(ctx);
+}
+
+
+static ngx_http_relay_ctx_t *
+ngx_http_relay_create_ctx(ngx_http_request_t *r)
+{
+    ngx_http_relay_ctx_t  *ctx;
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_relay_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->request = r;
+    ctx->rmcf = ngx_http_get_module_main_conf(r, ngx_relay_module);
+    ctx->received_us = ngx_http_relay_now_us();
+
+    if (ngx_http_relay_request_id(ctx) != NGX_OK) {
+        return NULL;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_relay_module);
+
+    return ctx;
+}
+
+
+/* the caller's own x-relay-request-id if it is harmless, else a new one */
+
+static ngx_int_t
+ngx_http_relay_request_id(ngx_http_relay_ctx_t *ctx)
+{
+    size_t            i;
+    u_char            ch, random[NGX_HTTP_RELAY_REQUEST_ID_LEN / 2];
+    ngx_table_elt_t  *h;
+
+    if (ngx_http_relay_random(random, sizeof(random)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_hex_dump(ctx->request_id_data, random, sizeof(random));
+
+    ctx->request_id.data = ctx->request_id_data;
+    ctx->request_id.len = NGX_HTTP_RELAY_REQUEST_ID_LEN;
+
+    h = ngx_http_relay_request_header(ctx->request, "x-relay-request-id",
+                                      sizeof("x-relay-request-id") - 1);
+
+    if (h == NULL || h->value.len == 0 || h->value.len > 64) {
+        return NGX_OK;
+    }
+
+    for (i = 0; i < h->value.len; i++) {
+        ch = h->value.data[i];
+
+        if (!((ch >= '0' && ch <= '9') || ch == '_' || ch == '-'
+              || ((ch | 0x20) >= 'a' && (ch | 0x20) <= 'z')))
+        {
+            return NGX_OK;
+        }
+    }
+
+    ctx->request_id = h->value;
+
+    return NGX_OK;
+}
+
+
+/* from a store of random bytes, filled 4 KB at a time, one per worker */
+
+static ngx_int_t
+ngx_http_relay_random(u_char *bytes, size_t len)
+{
+    static u_char      store[4096];
+    static size_t      left;
+    static ngx_pid_t   owner;
+
+    if (left < len || owner != ngx_pid) {
+
+        if (RAND_bytes(store, sizeof(store)) != 1) {
+            return NGX_ERROR;
+        }
+
+        left = sizeof(store);
+        owner = ngx_pid;
+    }
+
+    left -= len;
+    ngx_memcpy(bytes, store + left, len);
+    ngx_memzero(store + left, len);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_relay_route_path(ngx_http_relay_ctx_t *ctx)
+{
+    relay_match_t           match;
+    relay_span_t            path, stripped;
+    ngx_http_request_t     *r;
+    const relay_dialect_t  *hint;
+
+    r = ctx->request;
+
+    path = ngx_http_relay_raw_path(r);
+    hint = ngx_http_relay_hint(r);
+
+    relay_wire_match(path, hint, &ctx->match);
+
+    if (ctx->match.operation == RELAY_OP_NONE && ctx->match.rest.len == 0) {
+
+        /* "location /llm/": the caller's base URL ends there */
+
+        stripped = ngx_http_relay_strip_location(r, path);
+
+        if (stripped.len != path.len) {
+            relay_wire_match(stripped, hint, &match);
+            ctx->match = match;
+        }
+    }
+
+    if (r->args.len) {
+        ctx->args.data = r->args.data - 1;
+        ctx->args.len = r->args.len + 1;
+    }
+}
+
+
+/* as sent, %2F and all; base URLs that end in a slash make two of them */
+
+static relay_span_t
+ngx_http_relay_raw_path(ngx_http_request_t *r)
+{
+    size_t  len;
+    u_char  *p;
+
+    p = r->unparsed_uri.data;
+
+    for (len = 0; len < r->unparsed_uri.len && p[len] != '?'
+                  && p[len] != '#'; len++)
+    { /* void */ }
+
+    while (len > 1 && p[0] == '/' && p[1] == '/') {
+        p++;
+        len--;
+    }
+
+    return relay_span(p, len);
+}
+
+
+static relay_span_t
+ngx_http_relay_strip_location(ngx_http_request_t *r, relay_span_t path)
+{
+    size_t                     len;
+    relay_span_t               name;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    len = clcf->name.len;
+
+    if (len && clcf->name.data[len - 1] == '/') {
+        len--;
+    }
+
+    name = relay_span(clcf->name.data, len);
+
+    if (len == 0 || clcf->exact_match || !relay_span_starts(path, name)) {
+        return path;
+    }
+
+    return relay_span_from(path, len);
+}
+
+
+/* the dialect whose marker the request carries */
+
+static const relay_dialect_t *
+ngx_http_relay_hint(ngx_http_request_t *r)
+{
+    unsigned                i;
+    relay_span_t            marker;
+    const relay_dialect_t  *dialect;
+
+    for (i = 0; (dialect = relay_dialect_at(i)) != NULL; i++) {
+        marker = dialect->marker_header;
+
+        if (marker.len && ngx_http_relay_sent_by_client(r, marker) == NGX_OK) {
+            return dialect;
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * Requests that nginx itself turns down, sent here by error_page so that they
+ * too are answered in the caller's dialect: config/relay_server.conf.
+ */
+
+static ngx_int_t
+ngx_http_relay_refused_by_nginx(ngx_http_request_t *r)
+{
+    relay_error_t  error;
+
+    ngx_memzero(&error, sizeof(relay_error_t));
+
+    error.code = RELAY_ERR_INVALID_REQUEST;
+    error.status = r->err_status;
+
+    switch (r->err_status) {
+
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+        error.code = RELAY_ERR_BODY_TOO_LARGE;
+        break;
+
+    case NGX_HTTP_REQUEST_TIME_OUT:
+        error.code = RELAY_ERR_BODY_TIMEOUT;
+        break;
+
+    case NGX_HTTP_REQUEST_URI_TOO_LARGE:
+        error.message = RELAY_SPAN("The request line is too long.");
+        break;
+
+    case NGX_HTTP_REQUEST_HEADER_TOO_LARGE:
+        error.status = 431;
+        error.message = RELAY_SPAN("A request header is too large.");
+        break;
+
+    default:
+
+        if (r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
+            error.code = RELAY_ERR_INTERNAL;
+        }
+    }
+
+    r->err_status = 0;
+
+    return ngx_http_relay_refuse(r, &error);
+}
+
+
+/* what needs no key: probes of the base URL, preflights, upgrades */
+
+static ngx_int_t
+ngx_http_relay_greeting(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (r->internal && r->err_status >= NGX_HTTP_BAD_REQUEST) {
+        return ngx_http_relay_refused_by_nginx(r);
+    }
+
+    if (r->method == NGX_HTTP_OPTIONS) {
+        return ngx_http_relay_send_empty(r, NGX_HTTP_NO_CONTENT);
+    }
+
+    if (r->uri.len == 1 && (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+        return ngx_http_relay_send_empty(r, NGX_HTTP_OK);
+    }
+
+    if (ngx_http_relay_request_header(r, "upgrade", sizeof("upgrade") - 1)
+        && ngx_http_relay_request_header(r, "sec-websocket-key",
+                                         sizeof("sec-websocket-key") - 1))
+    {
+        return ngx_http_relay_refuse_code(r, RELAY_ERR_UPGRADE_REQUIRED);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static const relay_relay_key_t *
+ngx_http_relay_authenticate(ngx_http_request_t *r)
+{
+    relay_digest_t               digest;
+    const relay_relay_key_t     *key;
+    ngx_http_relay_main_conf_t  *rmcf;
+
+    rmcf = ngx_http_get_module_main_conf(r, ngx_relay_module);
+
+    if (!relay_key_digest(ngx_http_relay_presented_key(r), &digest)) {
+        return NULL;
+    }
+
+    key = relay_config_find_key(rmcf->config, &digest);
+
+    if (key == NULL || key->disabled
+        || (key->expires_at_s && key->expires_at_s <= (uint64_t) ngx_time()))
+    {
+        return NULL;
+    }
+
+    return key;
+}
+
+
+static relay_span_t
+ngx_http_relay_presented_key(ngx_http_request_t *r)
+{
+    u_char           *p;
+    size_t            len;
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_relay_request_header(r, "x-relay-key",
+                                      sizeof("x-relay-key") - 1);
+
+    if (h) {
+        return ngx_http_relay_span(&h->value);
+    }
+
+    h = ngx_http_relay_request_header(r, "authorization",
+                                      sizeof("authorization") - 1);
+
+    if (h && h->value.len > sizeof("Bearer ") - 1
+        && ngx_strncasecmp(h->value.data, (u_char *) "Bearer ",
+                           sizeof("Bearer ") - 1)
+           == 0)
+    {
+        p = h->value.data + sizeof("Bearer ") - 1;
+        len = h->value.len - (sizeof("Bearer ") - 1);
+
+        while (len && *p == ' ') {
+            p++;
+            len--;
+        }
+
+        return relay_span(p, len);
+    }
+
+    h = ngx_http_relay_request_header(r, "x-api-key",
+                                      sizeof("x-api-key") - 1);
+
+    return h ? ngx_http_relay_span(&h->value) : relay_span(NULL, 0);
+}
+
+
+static ngx_int_t
+ngx_http_relay_dispatch(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_uint_t           allowed;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (ctx->match.operation != RELAY_OP_NONE) {
+
+        allowed = ctx->match.get ? (NGX_HTTP_GET|NGX_HTTP_HEAD)
+                                 : NGX_HTTP_POST;
+
+        if (!(r->method & allowed)) {
+            return ngx_http_relay_refuse_code(r,
+                                              RELAY_ERR_METHOD_NOT_ALLOWED);
+        }
+    }
+
+    switch (ctx->match.operation) {
+
+    case RELAY_OP_MODEL_LIST:
+    case RELAY_OP_MODEL:
+        return ngx_http_relay_send_models(r);
+
+    case RELAY_OP_GENERATE:
+    case RELAY_OP_AUXILIARY:
+
+        if (!ngx_http_relay_is_json_request(r)) {
+            return ngx_http_relay_refuse_code(r, RELAY_ERR_CONTENT_TYPE);
+        }
+
+        break;
+
+    default:
+
+        if (ctx->match.rest.len == 0
+            || !ctx->key->policy->passthrough
+            || ngx_http_relay_dot_segments(ctx->match.rest))
+        {
+            return ngx_http_relay_refuse_code(r, RELAY_ERR_PATH_NOT_FOUND);
+        }
+    }
+
+    return ngx_http_relay_read_body(r);
+}
+
+
+/* a missing type is taken for JSON; curl's default for -d is not */
+
+static ngx_uint_t
+ngx_http_relay_is_json_request(ngx_http_request_t *r)
+{
+    size_t         len;
+    ngx_str_t     *value;
+    relay_span_t   media;
+
+    if (r->headers_in.content_type == NULL) {
+        return 1;
+    }
+
+    value = &r->headers_in.content_type->value;
+
+    for (len = 0; len < value->len && value->data[len] != ';'
+                  && value->data[len] != ' '; len++)
+    { /* void */ }
+
+    media = relay_span(value->data, len);
+
+    return relay_span_case_eq(media, RELAY_SPAN("application/json"))
+           || (len > 5 && ngx_strncasecmp(value->data + len - 5,
+                                          (u_char *) "+json", 5)
+                          == 0);
+}
+
+
+/* "/../" in any spelling would leave the provider's base path */
+
+static ngx_uint_t
+ngx_http_relay_dot_segments(relay_span_t path)
+{
+    size_t       i, dots;
+    ngx_uint_t   start, other;
+
+    start = 1;
+    dots = 0;
+    other = 0;
+
+    for (i = 0; i <= path.len; i++) {
+
+        if (i == path.len || path.base[i] == '/' || path.base[i] == '\\') {
+
+            if (!start && !other && (dots == 1 || dots == 2)) {
+                return 1;
+            }
+
+            start = 1;
+            dots = 0;
+            other = 0;
+            continue;
+        }
+
+        start = 0;
+
+        if (path.base[i] == '.') {
+            dots++;
+
+        } else if (path.len - i >= 3
+                   && ngx_strncasecmp((u_char *) path.base + i,
+                                      (u_char *) "%2e", 3)
+                      == 0)
+        {
+            dots++;
+            i += 2;
+
+        } else {
+            other = 1;
+        }
+    }
+
+    return 0;
+}
+
+
+void
+ngx_http_relay_body_done(ngx_http_request_t *r)
+{
+    ngx_http_relay_ctx_t  *ctx;
+
+    ctx = ngx_http_relay_ctx(r);
+
+    if (ctx->match.operation == RELAY_OP_NONE) {
+        ngx_http_relay_pass_unknown(ctx);
+        return;
+    }
+
+    ngx_http_relay_pass_model(ctx);
+}
+
+
+static void
+ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx)
+{
+    uint64_t             random;
+    relay_error_t        error;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ngx_memzero(&error, sizeof(relay_error_t));
+
+    if (ngx_http_relay_random((u_char *) &random, sizeof(random)) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (relay_route_passthrough(ctx->rmcf->config, ctx->key,
+                                ctx->match.dialect, random, &ctx->plan, &error)
+        != RELAY_ERR_NONE)
+    {
+        ngx_http_finalize_request(r, ngx_http_relay_refuse(r, &error));
+        return;
+    }
+
+    ngx_http_relay_upstream_start(r);
+}
+
+
+static void
+ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
+{
+    u_char               text[1024];
+    uint64_t             random;
+    relay_buf_t          scratch;
+    relay_error_t        error;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    ngx_memzero(&error, sizeof(relay_error_t));
+    scratch = relay_buf(text, sizeof(text));
+
+    if (ngx_http_relay_random((u_char *) &random, sizeof(random)) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (relay_envelope_read(ngx_http_relay_span(&ctx->body), &ctx->envelope,
+                            &scratch, &error)
+        != RELAY_ERR_NONE)
+    {
+        ngx_http_finalize_request(r, ngx_http_relay_refuse(r, &error));
+        return;
+    }
+
+    /* the name outlives this frame: in the log, in the plan */
+
+    ctx->model.len = ctx->envelope.model_name.len;
+    ctx->model.data = ngx_pnalloc(r->pool, ctx->model.len + 1);
+
+    if (ctx->model.data == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    ngx_memcpy(ctx->model.data, ctx->envelope.model_name.base,
+               ctx->model.len);
+    ctx->envelope.model_name = ngx_http_relay_span(&ctx->model);
+
+    scratch = relay_buf(text, sizeof(text));
+
+    if (relay_route_plan(ctx->rmcf->config, ctx->key,
+                         ctx->envelope.model_name, ctx->match.wire, random,
+                         &ctx->plan, &scratch, &error)
+        != RELAY_ERR_NONE)
+    {
+        ngx_http_finalize_request(r, ngx_http_relay_refuse(r, &error));
+        return;
+    }
+
+    if (ctx->plan.candidates[0].host->echo) {
+
+        if (ctx->match.operation == RELAY_OP_AUXILIARY) {
+            ngx_http_finalize_request(r, ngx_http_relay_refuse_code(r,
+                                             RELAY_ERR_FORMAT_UNAVAILABLE));
+            return;
+        }
+
+        ngx_http_finalize_request(r, ngx_http_relay_send_echo(r));
+        return;
+    }
+
+    ngx_http_relay_upstream_start(r);
+}

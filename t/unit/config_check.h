@@ -1,0 +1,96 @@
+/*
+ * An arena that counts, can fail, and is freed as a whole; configurations built
+ * from texts in it. For test_config_doc.c, test_route.c.
+ */
+
+#ifndef RELAY_TEST_CONFIG_CHECK_H
+#define RELAY_TEST_CONFIG_CHECK_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "config_doc.h"
+
+typedef struct check_block_s {
+    struct check_block_s *next;
+    max_align_t memory[];
+} check_block_t;
+
+typedef struct {
+    check_block_t *blocks;
+    size_t allocations;
+    size_t fail_at; /* the allocation, from 1, that fails; 0: none */
+} check_arena_t;
+
+__attribute__((unused)) static void *check_allocate(void *owner, size_t size)
+{
+    check_arena_t *arena = owner;
+    check_block_t *block;
+
+    if (++arena->allocations == arena->fail_at) {
+        return NULL;
+    }
+    block = calloc(1, sizeof(*block) + size);
+    assert_non_null(block);
+    block->next = arena->blocks;
+    arena->blocks = block;
+    return block->memory;
+}
+
+__attribute__((unused)) static void check_release(check_arena_t *arena)
+{
+    while (arena->blocks != NULL) {
+        check_block_t *next = arena->blocks->next;
+        free(arena->blocks);
+        arena->blocks = next;
+    }
+    arena->allocations = 0;
+}
+
+__attribute__((unused)) static relay_span_t check_text(const char *string)
+{
+    return relay_span(string, strlen(string));
+}
+
+__attribute__((unused)) static void check_span(relay_span_t span, const char *expected)
+{
+    if (!relay_span_eq(span, relay_span(expected, strlen(expected)))) {
+        print_error("got  \"%.*s\"\nwant \"%s\"\n", (int)span.len, (const char *)span.base,
+                    expected);
+        fail();
+    }
+}
+
+/* Builds one document; names it "relay.json". */
+__attribute__((unused)) static const relay_config_t *
+check_try(check_arena_t *arena, const char *text, relay_config_fault_t *fault)
+{
+    relay_arena_t memory = {check_allocate, arena};
+    relay_document_t document = {RELAY_SPAN("relay.json"), check_text(text)};
+
+    memset(fault, 0x5a, sizeof(*fault));
+    return relay_config_build(&memory, &document, 1, fault);
+}
+
+/* The same for a document that has to be good; every provider key is active. */
+__attribute__((unused)) static const relay_config_t *check_build(check_arena_t *arena,
+                                                                 const char *text)
+{
+    relay_config_fault_t fault;
+    const relay_config_t *config = check_try(arena, text, &fault);
+
+    if (config == NULL) {
+        print_error("%zu:%zu: %s: %s\n", fault.line, fault.column, fault.path, fault.message);
+        fail();
+    }
+    for (size_t i = 0; i < config->nprovider_keys; i++) {
+        config->provider_keys[i].active = true;
+    }
+    return config;
+}
+
+#endif

@@ -1,0 +1,200 @@
+/* The table of formats, and which path leads to which operation. */
+
+#include "wire_registry.c"
+
+#include "wire_check.h"
+
+static relay_match_t match_path(const char *path, const relay_dialect_t *hint)
+{
+    relay_match_t match;
+
+    memset(&match, 0xff, sizeof(match));
+    relay_wire_match(check_text(path), hint, &match);
+    assert_non_null(match.dialect);
+    return match;
+}
+
+static void formats_have_their_places(void **state)
+{
+    static const char *const names[] = {"openai-chat", "openai-responses", "openai-embeddings",
+                                        "anthropic-messages"};
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        const relay_wire_t *wire = relay_wire_find(check_text(names[i]));
+        assert_non_null(wire);
+        assert_int_equal(wire->index, i);
+        assert_ptr_equal(relay_wire_at(i), wire);
+        assert_non_null(wire->dialect);
+        assert_true(wire->edits != NULL && wire->wants_usage != NULL && wire->event != NULL &&
+                    wire->close != NULL && wire->error_event != NULL && wire->answer != NULL &&
+                    wire->echo != NULL);
+    }
+    assert_null(relay_wire_at(4));
+    assert_null(relay_wire_find(RELAY_SPAN("openai")));
+    assert_null(relay_dialect_at(2));
+    check_span(relay_dialect_at(0)->request_id_header, "x-request-id");
+    check_span(relay_dialect_at(1)->request_id_header, "request-id");
+    check_span(relay_dialect_at(1)->marker_header, "anthropic-version");
+    assert_false(relay_wire_find(RELAY_SPAN("openai-embeddings"))->streams);
+}
+
+/* Every way to write a path that leads somewhere. */
+static void endpoints_are_found(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *wire;
+        relay_operation_t operation;
+        const char *dialect;
+        bool explicit_dialect;
+        const char *rest;
+    } cases[] = {
+        {"/v1/chat/completions", "openai-chat", RELAY_OP_GENERATE, "openai", false,
+         "/chat/completions"},
+        {"/openai/v1/chat/completions", "openai-chat", RELAY_OP_GENERATE, "openai", true,
+         "/chat/completions"},
+        {"/openai/chat/completions", "openai-chat", RELAY_OP_GENERATE, "openai", true,
+         "/chat/completions"},
+        {"/v1/v1/chat/completions", "openai-chat", RELAY_OP_GENERATE, "openai", false,
+         "/chat/completions"},
+        {"/openai/v1/v1/responses/", "openai-responses", RELAY_OP_GENERATE, "openai", true,
+         "/responses"},
+        {"/v1/embeddings/", "openai-embeddings", RELAY_OP_GENERATE, "openai", false, "/embeddings"},
+        {"/v1/messages", "anthropic-messages", RELAY_OP_GENERATE, "anthropic", false, "/messages"},
+        {"/anthropic/v1/messages", "anthropic-messages", RELAY_OP_GENERATE, "anthropic", true,
+         "/messages"},
+        {"/anthropic/messages", "anthropic-messages", RELAY_OP_GENERATE, "anthropic", true,
+         "/messages"},
+        {"/v1/responses/input_tokens", "openai-responses", RELAY_OP_AUXILIARY, "openai", false,
+         "/responses/input_tokens"},
+        {"/openai/v1/responses/compact", "openai-responses", RELAY_OP_AUXILIARY, "openai", true,
+         "/responses/compact"},
+        {"/v1/messages/count_tokens", "anthropic-messages", RELAY_OP_AUXILIARY, "anthropic", false,
+         "/messages/count_tokens"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        /* a header never overrules such a path */
+        for (unsigned hint = 0; hint < 3; hint++) {
+            relay_match_t match = match_path(cases[i].path, relay_dialect_at(hint));
+            assert_int_equal(match.operation, cases[i].operation);
+            check_span(match.wire->name, cases[i].wire);
+            check_span(match.dialect->name, cases[i].dialect);
+            assert_int_equal(match.explicit_dialect, cases[i].explicit_dialect);
+            assert_false(match.get);
+            check_span(match.rest, cases[i].rest);
+        }
+    }
+}
+
+static void shared_paths_follow_the_hint(void **state)
+{
+    relay_match_t match = match_path("/v1/models", NULL);
+
+    (void)state;
+    assert_int_equal(match.operation, RELAY_OP_MODEL_LIST);
+    assert_true(match.get);
+    assert_null(match.wire);
+    check_span(match.dialect->name, "openai");
+    match = match_path("/v1/models/", &relay_dialect_anthropic);
+    assert_int_equal(match.operation, RELAY_OP_MODEL_LIST);
+    check_span(match.dialect->name, "anthropic");
+    match = match_path("/openai/v1/models", &relay_dialect_anthropic);
+    check_span(match.dialect->name, "openai");
+    assert_true(match.explicit_dialect);
+    match = match_path("/v1/files", &relay_dialect_anthropic);
+    assert_int_equal(match.operation, RELAY_OP_NONE);
+    check_span(match.dialect->name, "anthropic");
+}
+
+static void model_ids_keep_their_bytes(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *id;
+    } cases[] = {
+        {"/v1/models/fable-3", "fable-3"},
+        {"/openai/v1/models/org%2Ffable%3A3", "org%2Ffable%3A3"},
+        {"/openai/models/org/fable:3/", "org/fable:3"},
+        {"/anthropic/v1/models/saga-4", "saga-4"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        relay_match_t match = match_path(cases[i].path, NULL);
+        assert_int_equal(match.operation, RELAY_OP_MODEL);
+        assert_true(match.get);
+        check_span(match.rest, cases[i].id);
+    }
+}
+
+static void other_paths_are_nothing_of_ours(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *dialect;
+        const char *rest;
+    } cases[] = {
+        {"/", "openai", ""},
+        {"/health", "openai", ""},
+        {"/chat/completions", "openai", ""},
+        {"/v1", "openai", ""},
+        {"/v1/", "openai", ""},
+        {"/v1beta/models", "openai", ""},
+        {"/v11/models", "openai", ""},
+        {"/openaix/v1/models", "openai", ""},
+        {"/openai", "openai", ""},
+        {"/anthropic/", "anthropic", ""},
+        {"/anthropic/v1/chat/completions", "anthropic", "/chat/completions"},
+        {"/openai/v1/messages", "openai", "/messages"},
+        {"/openai/v1/messages/count_tokens", "openai", "/messages/count_tokens"},
+        {"/v1/responses/resp_1/cancel", "openai", "/responses/resp_1/cancel"},
+        {"/v1/files/a%2Fb%3Ac/", "openai", "/files/a%2Fb%3Ac/"},
+        {"/openai/v1/chat%2Fcompletions", "openai", "/chat%2Fcompletions"},
+        {"/anthropic/v1/messages/batches", "anthropic", "/messages/batches"},
+        {"/v1/modelsx", "openai", "/modelsx"},
+        {"/v1/files/..x/.y", "openai", "/files/..x/.y"},
+        {"/v1/files/%zz%2", "openai", "/files/%zz%2"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        relay_match_t match = match_path(cases[i].path, NULL);
+        assert_int_equal(match.operation, RELAY_OP_NONE);
+        assert_null(match.wire);
+        check_span(match.dialect->name, cases[i].dialect);
+        check_span(match.rest, cases[i].rest);
+    }
+}
+
+static void no_path_climbs_out_of_the_version(void **state)
+{
+    static const char *const paths[] = {
+        "/v1/../admin",        "/v1/files/..",       "/v1/files/./x",
+        "/openai/v1/%2e%2E/x", "/openai/.%2e",       "/v1/files%2f..%2Fx",
+        "/v1/files\\..\\x",    "/v1/files%5c%2e%2e", "/anthropic/v1/.",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        relay_match_t match = match_path(paths[i], NULL);
+        assert_int_equal(match.operation, RELAY_OP_NONE);
+        assert_int_equal(match.rest.len, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(formats_have_their_places),
+        cmocka_unit_test(endpoints_are_found),
+        cmocka_unit_test(shared_paths_follow_the_hint),
+        cmocka_unit_test(model_ids_keep_their_bytes),
+        cmocka_unit_test(other_paths_are_nothing_of_ours),
+        cmocka_unit_test(no_path_climbs_out_of_the_version),
+    };
+
+    return cmocka_run_group_tests_name("wire_registry", tests, NULL, NULL);
+}
