@@ -106,17 +106,21 @@ static bool read_name(relay_config_reader_t *reader, section_id_t id, entry_t *e
                                 RELAY_CONFIG_NAME_MAX));
 }
 
-/* By name; of equal ones, the order of the documents. */
+/* In the order of the documents. */
+static int compare_places(relay_config_node_t a, relay_config_node_t b)
+{
+    int order = (a.source > b.source) - (a.source < b.source);
+
+    return order != 0 ? order : (a.token > b.token) - (a.token < b.token);
+}
+
+/* By name; of equal ones, by place. */
 static int compare_entries(const void *left, const void *right)
 {
     const entry_t *a = left, *b = right;
     int order = relay_config_compare(a->name, b->name);
 
-    if (order == 0) {
-        order = (a->value.source > b->value.source) - (a->value.source < b->value.source);
-    }
-    return order != 0 ? order
-                      : (a->value.token > b->value.token) - (a->value.token < b->value.token);
+    return order != 0 ? order : compare_places(a->value, b->value);
 }
 
 static bool refuse_twice(relay_config_reader_t *reader, const entry_t *first, const entry_t *second,
@@ -263,7 +267,9 @@ static bool refuse_alias_twice(relay_config_reader_t *reader, const entries_t *m
             if (!relay_config_string(reader, item, 0, RELAY_MODEL_NAME_MAX, &text)) {
                 return false;
             }
-            last = relay_span_eq(text, name) ? item : last;
+            if (relay_span_eq(text, name) && (last.token == 0 || compare_places(item, last) > 0)) {
+                last = item;
+            }
         }
     }
     return relay_config_refuse(reader, last, "the alias %s occurs twice",

@@ -36,20 +36,16 @@ static bool is_identifier(relay_span_t text)
 static void put_name(relay_buf_t *path, relay_span_t written)
 {
     relay_span_t name = relay_span(written.base + 1, written.len - 2);
+    bool plain = is_identifier(name);
 
-    if (is_identifier(name)) {
-        if (path->len != 0) {
-            RELAY_PUT(path, ".");
-        }
-        relay_buf_put(path, shorten(name, RELAY_CONFIG_NAME_MAX));
-        return;
+    if (!plain || path->len != 0) {
+        relay_buf_put(path, plain ? RELAY_SPAN(".") : RELAY_SPAN("[\""));
     }
-    RELAY_PUT(path, "[\"");
     relay_buf_put(path, shorten(name, RELAY_CONFIG_NAME_MAX));
     if (name.len > RELAY_CONFIG_NAME_MAX) {
         RELAY_PUT(path, "...");
     }
-    RELAY_PUT(path, "\"]");
+    relay_buf_put(path, plain ? RELAY_SPAN("") : RELAY_SPAN("\"]"));
 }
 
 static void put_index(relay_buf_t *path, size_t index)
@@ -209,6 +205,18 @@ static relay_span_t name_at(relay_config_names_t names, size_t index)
     return *(const relay_span_t *)(const void *)item;
 }
 
+/* How far a name is from what was given; a missing or extra end counts as one step. */
+static unsigned far_from(relay_span_t given, relay_span_t name)
+{
+    if (name.len > RELAY_CONFIG_NAME_MAX) {
+        return UINT32_MAX;
+    }
+    if (given.len >= 3 && (relay_span_starts(name, given) || relay_span_starts(given, name))) {
+        return 1;
+    }
+    return distance(given, name);
+}
+
 /* The nearest name, or an empty span if none comes near. */
 static relay_span_t nearest(relay_span_t given, relay_config_names_t names)
 {
@@ -220,7 +228,7 @@ static relay_span_t nearest(relay_span_t given, relay_config_names_t names)
     }
     for (size_t i = 0; i < names.count; i++) {
         relay_span_t name = name_at(names, i);
-        unsigned far = name.len <= RELAY_CONFIG_NAME_MAX ? distance(given, name) : UINT32_MAX;
+        unsigned far = far_from(given, name);
         if (far < best && far < name.len) {
             found = name;
             best = far;

@@ -410,15 +410,19 @@ bool relay_config_formats(relay_config_reader_t *reader, relay_config_node_t arr
 const void *relay_config_reference(relay_config_reader_t *reader, relay_config_node_t node,
                                    const char *what, relay_config_names_t names)
 {
-    relay_span_t name;
-    const void *found;
+    uint8_t room[RELAY_MODEL_NAME_MAX]; /* nothing of it is kept */
+    relay_buf_t name = relay_buf(room, sizeof(room));
+    const void *found = NULL;
 
-    if (!relay_config_string(reader, node, 0, RELAY_MODEL_NAME_MAX, &name)) {
+    if (!relay_config_expect(reader, node, RELAY_JSON_STRING, "a string")) {
         return NULL;
     }
-    found = relay_config_lookup(names, name);
+    relay_json_decode(relay_tape_value(node.source->text, relay_config_token(node)), &name);
+    if (relay_buf_ok(&name)) {
+        found = relay_config_lookup(names, relay_buf_span(&name));
+    }
     if (found == NULL) {
-        relay_config_unknown(reader, node, what, name, names);
+        relay_config_unknown(reader, node, what, relay_buf_span(&name), names);
     }
     return found;
 }

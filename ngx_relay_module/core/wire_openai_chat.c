@@ -119,6 +119,9 @@ static const relay_span_t data_keys[DATA_KEYS] = {
     RELAY_SPAN_INIT("type"),   RELAY_SPAN_INIT("code"),    RELAY_SPAN_INIT("detail"),
 };
 
+/* The interface's own limit of n, and the width of the masks in relay_stream_t. */
+enum { CHOICES_MAX = 128 };
+
 /* What one chunk's choices hold. */
 typedef struct {
     bool any;
@@ -187,7 +190,7 @@ static void note_choice(relay_stream_t *stream, relay_json_value_t index_value, 
     uint64_t index = 0, bit;
 
     relay_json_uint(index_value, &index);
-    if (index < 128) {
+    if (index < CHOICES_MAX) {
         bit = UINT64_C(1) << (index & 63);
         stream->choices_seen[index >> 6] |= bit;
         stream->choices_done[index >> 6] |= finished ? bit : 0;
@@ -335,20 +338,56 @@ static void put_chunk_head(relay_buf_t *out, const head_t *head)
     put_head(out, head, RELAY_SPAN("chat.completion.chunk"));
 }
 
-/* The finish chunk that the provider forgot. */
+/* True for the choices that have begun and lack a finish reason. */
+static bool choice_open(const relay_stream_t *stream, size_t index)
+{
+    uint64_t open = stream->choices_seen[index >> 6] & ~stream->choices_done[index >> 6];
+
+    return (open >> (index & 63) & 1) != 0;
+}
+
+static void put_choice_finish(relay_buf_t *out, size_t index, relay_span_t reason)
+{
+    RELAY_PUT(out, "{\"index\":");
+    relay_buf_put_u64(out, index);
+    RELAY_PUT(out, ",\"delta\":{},\"logprobs\":null,\"finish_reason\":\"");
+    relay_buf_put(out, reason);
+    RELAY_PUT(out, "\"}");
+}
+
+/* The finish chunk that the provider forgot, for every choice that lacks one. */
 static void put_finish(relay_stream_t *stream, relay_buf_t *out)
 {
     relay_span_t reason = stream->tool_seen ? RELAY_SPAN("tool_calls") : RELAY_SPAN("stop");
     head_t head = {relay_wire_cstring(stream->id), stream->created,
                    relay_wire_cstring(stream->model)};
+    bool any = false;
 
     put_chunk_head(out, &head);
-    RELAY_PUT(out, ",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,"
-                   "\"finish_reason\":\"");
-    relay_buf_put(out, reason);
-    RELAY_PUT(out, "\"}]}\n\n");
+    RELAY_PUT(out, ",\"choices\":[");
+    for (size_t index = 0; index < CHOICES_MAX; index++) {
+        if (choice_open(stream, index)) {
+            relay_buf_put(out, any ? RELAY_SPAN(",") : RELAY_SPAN(""));
+            put_choice_finish(out, index, reason);
+            any = true;
+        }
+    }
+    if (!any) {
+        put_choice_finish(out, 0, reason);
+    }
+    RELAY_PUT(out, "]}\n\n");
     memcpy(stream->finish, reason.base, reason.len);
     stream->finish[reason.len] = '\0';
+}
+
+static bool lacks_finish(const relay_stream_t *stream)
+{
+    for (size_t index = 0; index < CHOICES_MAX; index++) {
+        if (choice_open(stream, index)) {
+            return true;
+        }
+    }
+    return stream->finish[0] == '\0';
 }
 
 static relay_verdict_t done(relay_stream_t *stream, relay_buf_t *before)
@@ -356,7 +395,7 @@ static relay_verdict_t done(relay_stream_t *stream, relay_buf_t *before)
     if (!stream->begun) {
         return relay_wire_failed(stream, 502); /* the end of an answer that never began */
     }
-    if (stream->finish[0] == '\0') {
+    if (lacks_finish(stream)) {
         put_finish(stream, before);
     }
     stream->finish_seen = true;

@@ -96,6 +96,10 @@ static kind_t kind_of(relay_span_t type)
         {RELAY_SPAN_INIT("response.created"), KIND_PRELUDE},
         {RELAY_SPAN_INIT("response.in_progress"), KIND_PRELUDE},
         {RELAY_SPAN_INIT("response.queued"), KIND_PRELUDE},
+        /* these open what their deltas fill */
+        {RELAY_SPAN_INIT("response.output_item.added"), KIND_PRELUDE},
+        {RELAY_SPAN_INIT("response.content_part.added"), KIND_PRELUDE},
+        {RELAY_SPAN_INIT("response.reasoning_summary_part.added"), KIND_PRELUDE},
         {RELAY_SPAN_INIT("response.completed"), KIND_END},
         {RELAY_SPAN_INIT("response.incomplete"), KIND_END},
         {RELAY_SPAN_INIT("response.failed"), KIND_FAILED},

@@ -9,7 +9,8 @@
  *   ngx_http_relay_attempt.c   one try at a candidate: peer callbacks, request
  *   ngx_http_relay_endpoint.c  addresses and idle connections of a host
  *   ngx_http_relay_resolve.c   names to addresses, off the request path
- *   ngx_http_relay_upstream.c  the answer: header, hold, commit, end
+ *   ngx_http_relay_upstream.c  the passage through nginx's upstream, its end
+ *   ngx_http_relay_hold.c      the answer: hold, fail over or commit
  *   ngx_http_relay_stream.c    event streams and what goes out to the client
  *   ngx_http_relay_headers.c   which headers pass, in either direction
  *   ngx_http_relay_answer.c    answers of our own: errors, models, echo
@@ -48,7 +49,7 @@
 #define NGX_HTTP_RELAY_STALL_FACTOR    4
 
 /* how long a stream may linger after its finish reason, after its end */
-#define NGX_HTTP_RELAY_FINISH_MS       5000
+#define NGX_HTTP_RELAY_FINISH_MS       4000
 #define NGX_HTTP_RELAY_DRAIN_MS        500
 
 
@@ -147,8 +148,8 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t                       status;
-    ngx_str_t                        body;
-    ngx_str_t                        content_type;
+    ngx_str_t                        body;        /* JSON, or empty */
+    ngx_str_t                        message;     /* the provider's, or empty */
     ngx_array_t                      headers;     /* ngx_http_relay_header_t */
     ngx_uint_t                       retry_after;
     const relay_candidate_t         *candidate;
@@ -184,7 +185,6 @@ typedef struct {
     unsigned                         close:1;     /* Connection: close */
     unsigned                         complete:1;  /* the whole body was read */
     unsigned                         received:1;  /* at least one byte came */
-    unsigned                         remembered:1;
 } ngx_http_relay_try_t;
 
 
@@ -310,9 +310,17 @@ void ngx_http_relay_resolve_stop(ngx_http_relay_endpoint_t *ep);
 void ngx_http_relay_upstream_start(ngx_http_request_t *r);
 /* the limits of the current candidate, in terms of nginx's timers */
 void ngx_http_relay_set_timers(ngx_http_relay_ctx_t *ctx);
-/* keeps the current try's answer as the one to report; NGX_ERROR: no memory */
-ngx_int_t ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx, ngx_uint_t status,
-    ngx_str_t *body);
+/* ngx_http_relay_hold.c */
+
+/* the header is whole: sets attempt.mode; NGX_OK or NGX_ABORT: the try failed */
+ngx_int_t ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx);
+/*
+ * Takes in bytes of the body. NGX_OK: committed; NGX_AGAIN: more is needed;
+ * NGX_ABORT: the try has failed; else what process_header returns.
+ */
+ngx_int_t ngx_http_relay_hold(ngx_http_relay_ctx_t *ctx, relay_span_t raw);
+/* ends a failed try: what process_header returns; body: its answer's, or NULL */
+ngx_int_t ngx_http_relay_fail(ngx_http_relay_ctx_t *ctx, ngx_str_t *body);
 
 /* ngx_http_relay_stream.c */
 
@@ -351,6 +359,8 @@ ngx_int_t ngx_http_relay_set_headers(ngx_http_relay_ctx_t *ctx,
     ngx_array_t *headers, ngx_uint_t status, ngx_uint_t retry_after);
 ngx_int_t ngx_http_relay_add_header(ngx_http_request_t *r, const char *name,
     size_t len, ngx_str_t *value);
+/* "text/plain" of "text/plain; charset=utf-8" */
+relay_span_t ngx_http_relay_media_type(ngx_str_t *value);
 /* whole seconds, 1 to 60; 0 if the header says nothing */
 ngx_uint_t ngx_http_relay_retry_after(ngx_str_t *value);
 

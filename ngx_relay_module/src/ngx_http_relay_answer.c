@@ -16,7 +16,6 @@ static ngx_int_t ngx_http_relay_one_model(ngx_http_relay_ctx_t *ctx,
     relay_model_view_t *views, size_t count, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_list_models(ngx_http_relay_ctx_t *ctx,
     relay_model_view_t *views, size_t count, ngx_str_t *body);
-static ngx_uint_t ngx_http_relay_is_json(ngx_http_relay_failure_t *failure);
 
 
 ngx_int_t
@@ -398,13 +397,14 @@ ngx_http_relay_send_failure(ngx_http_relay_ctx_t *ctx)
         error.code = RELAY_ERR_UPSTREAM_STATUS;
         error.status = failure->status;
         error.retry_after_s = failure->retry_after;
+        error.message = ngx_http_relay_span(&failure->message);
         headers = &failure->headers;
         ctx->attempt.candidate = failure->candidate;
     }
 
     status = ctx->match.dialect->status(&error);
 
-    if (failure->status && ngx_http_relay_is_json(failure)) {
+    if (failure->body.len) {
         body = failure->body;
 
     } else {
@@ -428,16 +428,4 @@ ngx_http_relay_send_failure(ngx_http_relay_ctx_t *ctx)
     ctx->error = error.code;
 
     return rc;
-}
-
-
-static ngx_uint_t
-ngx_http_relay_is_json(ngx_http_relay_failure_t *failure)
-{
-    relay_json_fault_t  fault;
-
-    return failure->body.len
-           && relay_json_scan(ngx_http_relay_span(&failure->body), NULL, 0,
-                              NULL, &fault)
-              == RELAY_JSON_OK;
 }

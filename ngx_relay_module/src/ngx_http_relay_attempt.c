@@ -337,7 +337,7 @@ static ngx_int_t
 ngx_http_relay_build_request(ngx_http_relay_ctx_t *ctx)
 {
     size_t               i, nedits, length, header, size;
-    u_char              *p, text[RELAY_KEY_MAX + 64];
+    u_char              *p, text[RELAY_ENVELOPE_SCRATCH];
     ngx_buf_t           *b;
     relay_buf_t          scratch, out;
     relay_edit_t         edits[RELAY_EDITS_MAX];

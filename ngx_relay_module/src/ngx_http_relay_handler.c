@@ -457,26 +457,18 @@ ngx_http_relay_dispatch(ngx_http_relay_ctx_t *ctx)
 static ngx_uint_t
 ngx_http_relay_is_json_request(ngx_http_request_t *r)
 {
-    size_t         len;
-    ngx_str_t     *value;
-    relay_span_t   media;
+    relay_span_t  media;
 
     if (r->headers_in.content_type == NULL) {
         return 1;
     }
 
-    value = &r->headers_in.content_type->value;
-
-    for (len = 0; len < value->len && value->data[len] != ';'
-                  && value->data[len] != ' '; len++)
-    { /* void */ }
-
-    media = relay_span(value->data, len);
+    media = ngx_http_relay_media_type(&r->headers_in.content_type->value);
 
     return relay_span_case_eq(media, RELAY_SPAN("application/json"))
-           || (len > 5 && ngx_strncasecmp(value->data + len - 5,
-                                          (u_char *) "+json", 5)
-                          == 0);
+           || (media.len > 5
+               && relay_span_case_eq(relay_span_from(media, media.len - 5),
+                                     RELAY_SPAN("+json")));
 }
 
 
@@ -575,7 +567,7 @@ ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx)
 static void
 ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
 {
-    u_char               text[1024];
+    u_char               text[RELAY_ENVELOPE_SCRATCH];
     uint64_t             random;
     relay_buf_t          scratch;
     relay_error_t        error;

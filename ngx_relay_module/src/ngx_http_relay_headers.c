@@ -427,6 +427,19 @@ ngx_http_relay_framing(ngx_http_relay_try_t *attempt, u_char *lowcase,
 }
 
 
+relay_span_t
+ngx_http_relay_media_type(ngx_str_t *value)
+{
+    size_t  len;
+
+    for (len = 0; len < value->len && value->data[len] != ';'
+                  && value->data[len] != ' '; len++)
+    { /* void */ }
+
+    return relay_span(value->data, len);
+}
+
+
 ngx_uint_t
 ngx_http_relay_retry_after(ngx_str_t *value)
 {

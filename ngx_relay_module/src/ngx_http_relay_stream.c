@@ -13,7 +13,8 @@
 #include "ngx_http_relay.h"
 
 
-#define NGX_HTTP_RELAY_OWN_TEXT  4096
+/* a finish for each of 128 choices, or an error event (wire.h) */
+#define NGX_HTTP_RELAY_OWN_TEXT  16384
 
 
 static void *ngx_http_relay_resize(void *owner, void *block, size_t size);
@@ -188,7 +189,13 @@ ngx_http_relay_item(ngx_http_relay_ctx_t *ctx, relay_sse_status_t status,
         ctx->ended = 1;
     }
 
-    if ((ctx->stream.finish_seen || ctx->ended) && ctx->finished == 0) {
+    if (!ctx->stream.finish_seen && !ctx->ended) {
+
+        /* with several choices, one may end before another begins */
+
+        ctx->finished = 0;
+
+    } else if (ctx->finished == 0) {
         ctx->finished = ngx_current_msec;
     }
 
@@ -549,7 +556,9 @@ ngx_http_relay_stream_end(ngx_http_relay_ctx_t *ctx, relay_error_code_t why,
 
     out = relay_buf(text, sizeof(text));
 
-    if (!ctx->ended && !stream->wire->close(stream, &out)) {
+    if (!ctx->ended && !stream->wire->close(stream, &out)
+        && !stream->error_seen)
+    {
 
         ngx_memzero(&error, sizeof(relay_error_t));
         error.code = why;
@@ -596,26 +605,25 @@ ngx_http_relay_stream_end(ngx_http_relay_ctx_t *ctx, relay_error_code_t why,
 
 /*
  * Some servers leave out the blank line after their last event. It counts if
- * its data is whole; what we send on is always terminated.
+ * its data is whole (the wire hides it if not); what goes out is terminated.
  */
 
 static ngx_int_t
 ngx_http_relay_last_item(ngx_http_relay_ctx_t *ctx)
 {
-    relay_sse_item_t     item;
-    relay_json_fault_t   fault;
+    size_t             before;
+    relay_sse_item_t   item;
 
-    if (relay_sse_finish(&ctx->sse, &item) != RELAY_SSE_EVENT
-        || (!relay_span_eq(item.data, RELAY_SPAN("[DONE]"))
-            && relay_json_scan(item.data, NULL, 0, NULL, &fault)
-               != RELAY_JSON_OK))
-    {
+    if (relay_sse_finish(&ctx->sse, &item) != RELAY_SSE_EVENT) {
         return NGX_OK;
     }
+
+    before = ctx->pending_size;
 
     if (ngx_http_relay_item(ctx, RELAY_SSE_EVENT, &item) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return ngx_http_relay_emit(ctx, RELAY_SPAN("\n\n"));
+    return (ctx->pending_size == before)
+           ? NGX_OK : ngx_http_relay_emit(ctx, RELAY_SPAN("\n\n"));
 }

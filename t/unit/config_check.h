@@ -17,6 +17,7 @@
 
 typedef struct check_block_s {
     struct check_block_s *next;
+    size_t size;
     max_align_t memory[];
 } check_block_t;
 
@@ -36,6 +37,7 @@ __attribute__((unused)) static void *check_allocate(void *owner, size_t size)
     }
     block = calloc(1, sizeof(*block) + size);
     assert_non_null(block);
+    block->size = size;
     block->next = arena->blocks;
     arena->blocks = block;
     return block->memory;

@@ -33,7 +33,7 @@ static void a_text_stream_passes_unchanged(void **state)
     check_run_t *run = check_fixture(wire, true, "responses_text.sse");
 
     (void)state;
-    assert_string_equal(run->classes, "ppccicccccE");
+    assert_string_equal(run->classes, "ppppicccccE");
     assert_unchanged(run, "responses_text.sse");
     assert_true(run->closed);
     assert_string_equal(run->stream.finish, "completed");
@@ -54,7 +54,7 @@ static void the_type_is_in_the_data(void **state)
     relay_stream_t stream = {.wire = wire};
 
     (void)state;
-    assert_string_equal(run->classes, "ppccicccccE");
+    assert_string_equal(run->classes, "ppppicccccE");
     assert_string_equal(run->stream.finish, "max_output_tokens");
     assert_true(run->stream.usage.known);
     free(run);
@@ -71,7 +71,7 @@ static void tool_calls_are_seen(void **state)
     check_run_t *run = check_fixture(wire, true, "responses_tool.sse");
 
     (void)state;
-    assert_string_equal(run->classes, "ppcccccE");
+    assert_string_equal(run->classes, "pppccccE");
     assert_true(run->stream.tool_seen);
     free(run);
 }
@@ -81,7 +81,7 @@ static void a_failed_response_is_an_error(void **state)
     check_run_t *run = check_fixture(wire, true, "responses_failed.sse");
 
     (void)state;
-    assert_string_equal(run->classes, "ppccicce");
+    assert_string_equal(run->classes, "ppppicce");
     assert_int_equal(run->stream.error_status, 429);
     assert_false(run->closed);
     assert_false(run->stream.end_seen);

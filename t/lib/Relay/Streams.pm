@@ -17,7 +17,8 @@ package Relay::Streams;
 
 C<ask> options: client (a Relay::Client whose connection is kept), headers,
 body (further members; "text" instead of all), http2, tls_http2, timeout.
-C<begin> sends and returns the client, for those who read for themselves.
+C<begin> sends and returns the client, for those who read for themselves or
+have many read at once: C<finish(seconds, clients)>.
 
 =cut
 
@@ -35,7 +36,7 @@ use Relay::Mock;
 use Relay::Sse;
 
 our @EXPORT = qw(dialects authored joined spent without_usage request_body path_of player tls_host ask begin
-    entry logged same_bytes whole_events error_of success_mark curl_begin until_true median percentile);
+    finish entry logged same_bytes whole_events error_of success_mark curl_begin until_true median percentile);
 
 my $json = JSON::PP->new->canonical->utf8;
 my $reader = JSON::PP->new->utf8;
@@ -187,8 +188,16 @@ sub begin {
     my ($id, $body, $headers) = _request($dialect, $play, \%o);
     my $c = $o{client} || $t->client(%{$o{connection} || {}});
     $c->request(POST => $path{$dialect}, headers => [@{_key($dialect)}, @$headers], body => $body);
-    $c->{id} = $id;
+    @$c{qw(id sent_at)} = ($id, time);
     return $c;
+}
+
+# The answers of clients from begin(), read side by side; in their order.
+sub finish {
+    my ($seconds, @clients) = @_;
+    my @all = Relay::Client->gather(@clients, $seconds);
+    @{$all[$_]}{qw(id begin)} = @{$clients[$_]}{qw(id sent_at)} for 0 .. $#all;
+    return @all;
 }
 
 # curl over HTTP/2 as a process: {pid, out, id}; kill it to cancel the stream.
@@ -219,8 +228,16 @@ sub until_true {
 sub entry {
     my ($t, $res) = @_;
     my $id = ref $res ? $res->{id} : $res;
-    my $line;
-    until_true(3, sub { ($line) = Relay::Test::slurp($t->dir . '/access.log') =~ /^(.*"\Q$id\E".*)\n/m });
+    my $line = '';
+    until_true(3, sub {
+        my $log = Relay::Test::slurp($t->dir . '/access.log');
+        my $at = index $log, "\"$id\"";
+        my $end = $at < 0 ? -1 : index $log, "\n", $at;
+        return 0 if $end < 0;
+        my $begin = rindex($log, "\n", $at) + 1;
+        $line = substr $log, $begin, $end - $begin;
+        return 1;
+    });
     return $line ? $reader->decode($line) : {};
 }
 

@@ -1,0 +1,982 @@
+/*
+ * Configuration documents: what is read, every fault with its place and words,
+ * memory that runs out at any moment, and sizes.
+ *
+ * Documents are written with ' for ", and with ~ in front of the place where
+ * the fault is to be found.
+ */
+
+#include "config_doc.c"
+
+#include "config_check.h"
+
+enum { DOCUMENT_MAX = 16384 };
+
+/* Returns the offset of the mark, or the length of the document. */
+static size_t prepare(const char *written, char document[DOCUMENT_MAX])
+{
+    size_t length = 0, mark = SIZE_MAX;
+
+    for (; *written != '\0'; written++) {
+        assert_true(length + 1 < DOCUMENT_MAX);
+        if (*written == '~') {
+            mark = length;
+        } else {
+            document[length++] = *written == '\'' ? '"' : *written;
+        }
+    }
+    document[length] = '\0';
+    return mark != SIZE_MAX ? mark : length;
+}
+
+static const relay_config_t *build_document(check_arena_t *arena, const char *written)
+{
+    char document[DOCUMENT_MAX];
+    const relay_config_t *config;
+
+    prepare(written, document);
+    config = check_build(arena, document);
+    memset(document, 'x', sizeof(document)); /* nothing may point here */
+    return config;
+}
+
+static void show(const relay_config_fault_t *fault)
+{
+    print_error("%zu:%zu: %s: %s\n", fault->line, fault->column, fault->path, fault->message);
+}
+
+static void refused(const char *written, const char *path, const char *message)
+{
+    char document[DOCUMENT_MAX];
+    size_t line, column, mark = prepare(written, document);
+    check_arena_t arena = {0};
+    relay_config_fault_t fault;
+
+    if (check_try(&arena, document, &fault) != NULL) {
+        print_error("accepted: %s\n", document);
+        fail();
+    }
+    relay_json_position(check_text(document), mark, &line, &column);
+    if (fault.line != line || fault.column != column || strcmp(fault.path, path) != 0 ||
+        strstr(fault.message, message) == NULL) {
+        print_error("%s\nwant %zu:%zu: %s: %s\n", document, line, column, path, message);
+        show(&fault);
+        fail();
+    }
+    check_span(fault.document, "relay.json");
+    check_release(&arena);
+}
+
+/* ---- what is read --------------------------------------------------------- */
+
+#define FULL                                                                                       \
+    "{\n"                                                                                          \
+    "'$schema': 'any', '$comment': {'hosts': [1, 2]},\n"                                           \
+    "'hosts': {'$comment': 'x',\n"                                                                 \
+    " 'b': {'$comment': 1, 'base_url': 'https://API.Example.com:8443/v1/',\n"                      \
+    "  'formats': {'openai-chat': '/chat', 'anthropic-messages': '/a/messages'},\n"                \
+    "  'auth': {'header': 'X-Key', '$comment': null}, 'headers': {'X-One': 'two three'},\n"        \
+    "  'local': true, 'passthrough': true, 'stream_usage': false,\n"                               \
+    "  'tls': {'verify': false, 'ca_file': '/ca.pem', 'name': 'Other.example'},\n"                 \
+    "  'timeouts': {'connect_ms': 1, 'first_token_ms': 2, 'idle_ms': 3, 'total_ms': 86400000},\n"  \
+    "  'serves': ['b-*', '*@b']},\n"                                                               \
+    " 'a': {'base_url': 'http://[::1]', 'formats': ['openai-chat', 'openai-embeddings']},\n"       \
+    " 'echo': {'echo': true}},\n"                                                                  \
+    "'models': {\n"                                                                                \
+    " 'm\\u002d2': {'display_name': 'M \\u00e9', 'owned_by': 'us', 'created': 1700000000,\n"       \
+    "  'context_tokens': 1000, 'output_tokens': 100, 'aliases': ['two', 'v/zwei'],\n"              \
+    "  'offers': [{'host': 'b', 'id': 'up:2', 'formats': ['openai-chat']}, {'host': 'a'}]},\n"     \
+    " 'm-1': {}, 'relay/echo': {'offers': [{'host': 'echo'}]}},\n"                                 \
+    "'provider_keys': {\n"                                                                         \
+    " 'k2': {'host': 'b', 'value': 'env:B_KEY', 'optional': true},\n"                              \
+    " 'k1': {'host': 'a', 'value': ''}, 'k3': {'host': 'a', 'value': 'file:/run/key'},\n"          \
+    " 'k0': {'host': 'a', 'value': 'sk-plain'}},\n"                                                \
+    "'pools': {'p': {'members': ['k1', {'key': 'k2', 'weight': 7, 'priority': 3}]}, 'q': {}},\n"   \
+    "'policies': {'x': {'pools': ['q', 'p'], 'allow': ['m*'], 'deny': ['m-9'], 'hosts': ['?'],\n"  \
+    "  'passthrough': true, 'max_attempts': 16, 'timeouts': {'idle_ms': 5}}, 'plain': {}},\n"      \
+    "'relay_keys': {\n"                                                                            \
+    " 'one': {'policy': 'x', 'key': 'rly_01234567ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef3bgdHc',\n"       \
+    "  'models': ['m-1'], 'expires_at': '2027-01-01T00:00:00Z', 'disabled': true},\n"              \
+    " 'two': {'policy': 'plain', 'expires_at': null, 'sha256':\n"                                  \
+    "  '00D402D7f382f5209357649631365922853062107e48343f8fb493879924e6ef'}}\n"                     \
+    "}\n"
+
+static void hosts_are_read(void **state)
+{
+    check_arena_t arena = {0};
+    const relay_config_t *config = build_document(&arena, FULL);
+    const relay_host_t *b = relay_config_find_host(config, RELAY_SPAN("b"));
+
+    (void)state;
+    assert_int_equal(config->nhosts, 3);
+    assert_non_null(b);
+    assert_int_equal(b->index, 1);
+    assert_ptr_equal(b, &config->hosts[1]);
+    assert_true(b->tls && b->local && b->passthrough && !b->stream_usage && !b->echo);
+    check_span(b->server_name, "api.example.com");
+    check_span(b->authority, "api.example.com:8443");
+    assert_int_equal(b->port, 8443);
+    check_span(b->base_path, "/v1");
+    assert_int_equal(b->formats, 1 << 0 | 1 << 3);
+    check_span(b->paths[0], "/chat");
+    check_span(b->paths[3], "/a/messages");
+    check_span(b->auth_header, "x-key");
+    check_span(b->auth_prefix, "");
+    assert_int_equal(b->nheaders, 1);
+    check_span(b->headers[0].name, "x-one");
+    check_span(b->headers[0].value, "two three");
+    assert_false(b->tls_verify);
+    check_span(b->tls_ca_file, "/ca.pem");
+    check_span(b->tls_name, "other.example");
+    assert_int_equal(b->timeouts.connect_ms, 1);
+    assert_int_equal(b->timeouts.first_token_ms, 2);
+    assert_int_equal(b->timeouts.idle_ms, 3);
+    assert_int_equal(b->timeouts.total_ms, 86400000);
+    assert_int_equal(b->serves.count, 2);
+    check_span(b->serves.items[1], "*@b");
+    check_release(&arena);
+}
+
+static void hosts_have_defaults(void **state)
+{
+    check_arena_t arena = {0};
+    const relay_config_t *config = build_document(&arena, FULL);
+    const relay_host_t *a = &config->hosts[0], *echo = &config->hosts[2];
+
+    (void)state;
+    check_span(a->name, "a");
+    check_span(a->server_name, "::1");
+    check_span(a->authority, "[::1]");
+    check_span(a->tls_name, "::1");
+    check_span(a->base_path, "");
+    assert_int_equal(a->port, 80);
+    assert_true(!a->tls && !a->local && !a->passthrough && a->stream_usage && a->tls_verify);
+    check_span(a->auth_header, "authorization");
+    check_span(a->auth_prefix, "Bearer ");
+    check_span(a->paths[0], "/chat/completions");
+    check_span(a->paths[2], "/embeddings");
+    assert_int_equal(a->paths[1].len, 0);
+    assert_int_equal(a->timeouts.connect_ms, 0);
+    assert_int_equal(a->serves.count, 0);
+    assert_true(echo->echo);
+    assert_int_equal(echo->formats, 15);
+    assert_int_equal(config->necho_hosts, 1);
+    assert_ptr_equal(config->echo_hosts[0], echo);
+    assert_null(relay_config_find_host(config, RELAY_SPAN("c")));
+    assert_null(relay_config_find_host(config, RELAY_SPAN("")));
+    check_release(&arena);
+}
+
+static void auth_prefixes(void **state)
+{
+    check_arena_t arena = {0};
+    const relay_config_t *config = build_document(
+        &arena,
+        "{'hosts': {"
+        "'a': {'base_url': 'http://h', 'formats': ['openai-chat'], 'auth': {'prefix': ''}},"
+        "'b': {'base_url': 'http://h', 'formats': ['openai-chat'], 'auth': {'prefix': 'Key '}},"
+        "'c': {'base_url': 'http://h', 'formats': ['openai-chat'],"
+        "      'auth': {'header': 'x-api-key', 'prefix': 'Key '}},"
+        "'d': {'base_url': 'http://h', 'formats': ['openai-chat'],"
+        "      'auth': {'header': 'AUTHORIZATION'}}}}");
+
+    (void)state;
+    check_span(config->hosts[0].auth_prefix, "");
+    check_span(config->hosts[1].auth_prefix, "Key ");
+    check_span(config->hosts[2].auth_prefix, "Key ");
+    check_span(config->hosts[2].auth_header, "x-api-key");
+    check_span(config->hosts[3].auth_prefix, "Bearer ");
+    check_span(config->hosts[3].auth_header, "authorization");
+    check_release(&arena);
+}
+
+static void models_are_read(void **state)
+{
+    check_arena_t arena = {0};
+    const relay_config_t *config = build_document(&arena, FULL);
+    const relay_model_t *model = relay_config_find_model(config, RELAY_SPAN("m-2"));
+
+    (void)state;
+    assert_int_equal(config->nmodels, 3);
+    assert_non_null(model);
+    check_span(model->display_name, "M \xc3\xa9");
+    check_span(model->owned_by, "us");
+    assert_int_equal(model->created_s, 1700000000);
+    assert_int_equal(model->context_tokens, 1000);
+    assert_int_equal(model->output_tokens, 100);
+    assert_int_equal(model->noffers, 2);
+    assert_ptr_equal(model->offers[0].host, &config->hosts[1]);
+    check_span(model->offers[0].upstream_id, "up:2");
+    assert_int_equal(model->offers[0].formats, 1);
+    assert_ptr_equal(model->offers[1].host, &config->hosts[0]);
+    check_span(model->offers[1].upstream_id, "m-2");
+    assert_int_equal(model->offers[1].formats, 1 << 0 | 1 << 2);
+    assert_int_equal(config->naliases, 2);
+    assert_ptr_equal(relay_config_find_alias(config, RELAY_SPAN("two")), model);
+    assert_ptr_equal(relay_config_find_alias(config, RELAY_SPAN("v/zwei")), model);
+    assert_null(relay_config_find_alias(config, RELAY_SPAN("m-2")));
+    assert_null(relay_config_find_model(config, RELAY_SPAN("two")));
+    assert_int_equal(relay_config_find_model(config, RELAY_SPAN("m-1"))->noffers, 0);
+    check_release(&arena);
+}
+
+static void keys_pools_and_policies_are_read(void **state)
+{
+    check_arena_t arena = {0};
+    const relay_config_t *config = build_document(&arena, FULL);
+    const relay_provider_key_t *keys = config->provider_keys;
+    const relay_policy_t *plain = &config->policies[0], *x = &config->policies[1];
+
+    (void)state;
+    assert_int_equal(config->nprovider_keys, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(keys[i].index, i);
+    }
+    assert_int_equal(keys[0].secret_kind, RELAY_SECRET_PLAIN);
+    check_span(keys[0].secret, "sk-plain");
+    assert_int_equal(keys[1].secret_kind, RELAY_SECRET_PLAIN);
+    check_span(keys[1].secret, "");
+    assert_int_equal(keys[2].secret_kind, RELAY_SECRET_ENV);
+    check_span(keys[2].secret, "B_KEY");
+    assert_true(keys[2].optional && !keys[1].optional);
+    assert_int_equal(keys[3].secret_kind, RELAY_SECRET_FILE);
+    check_span(keys[3].secret, "/run/key");
+    assert_int_equal(config->npools, 2);
+    assert_int_equal(config->pools[0].nmembers, 2);
+    assert_ptr_equal(config->pools[0].members[0].key, &keys[1]);
+    assert_int_equal(config->pools[0].members[0].weight, 1);
+    assert_int_equal(config->pools[0].members[0].priority, 0);
+    assert_ptr_equal(config->pools[0].members[1].key, &keys[2]);
+    assert_int_equal(config->pools[0].members[1].weight, 7);
+    assert_int_equal(config->pools[0].members[1].priority, 3);
+    assert_int_equal(config->npolicies, 2);
+    assert_ptr_equal(x->pools[0], &config->pools[1]);
+    assert_ptr_equal(x->pools[1], &config->pools[0]);
+    assert_int_equal(x->allow.count, 1);
+    check_span(x->deny.items[0], "m-9");
+    check_span(x->hosts.items[0], "?");
+    assert_true(x->passthrough && !plain->passthrough);
+    assert_int_equal(x->max_attempts, 16);
+    assert_int_equal(x->timeouts.idle_ms, 5);
+    assert_int_equal(plain->max_attempts, 4);
+    assert_int_equal(plain->npools, 0);
+    check_span(plain->allow.items[0], "*");
+    check_span(plain->hosts.items[0], "*");
+    assert_int_equal(plain->deny.count, 0);
+    check_release(&arena);
+}
+
+static void relay_keys_are_read(void **state)
+{
+    check_arena_t arena = {0};
+    const relay_config_t *config = build_document(&arena, FULL);
+    const relay_relay_key_t *one, *two;
+    relay_digest_t digest;
+
+    (void)state;
+    assert_true(relay_key_digest(
+        RELAY_SPAN("sk-rly_01234567ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef3bgdHc"), &digest));
+    one = relay_config_find_key(config, &digest);
+    assert_non_null(one);
+    check_span(one->name, "one");
+    check_span(one->policy->name, "x");
+    check_span(one->models.items[0], "m-1");
+    assert_int_equal(one->expires_at_s, 1798761600);
+    assert_true(one->disabled);
+    digest.bytes[0] = 0;
+    two = relay_config_find_key(config, &digest);
+    assert_non_null(two);
+    check_span(two->name, "two");
+    check_span(two->models.items[0], "*");
+    assert_int_equal(two->expires_at_s, 0);
+    assert_false(two->disabled);
+    digest.bytes[0] = 1;
+    assert_null(relay_config_find_key(config, &digest));
+    check_release(&arena);
+}
+
+static void nothing_is_needed(void **state)
+{
+    static const char *const documents[] = {"{}", " {\n} ", "{'hosts': {}, 'models': {}}",
+                                            "{'relay_keys': {}}", "{'pools': {'p': {}}}"};
+    relay_digest_t digest = {{0}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(documents) / sizeof(documents[0]); i++) {
+        check_arena_t arena = {0};
+        const relay_config_t *config = build_document(&arena, documents[i]);
+        assert_null(relay_config_find_key(config, &digest));
+        assert_null(relay_config_find_model(config, RELAY_SPAN("m")));
+        assert_null(relay_config_find_alias(config, RELAY_SPAN("m")));
+        check_release(&arena);
+    }
+}
+
+/* ---- what is refused ------------------------------------------------------ */
+
+static void syntax(void **state)
+{
+    (void)state;
+    refused("~", "", "JSON ends too early");
+    refused("{'hosts': {~", "", "JSON ends too early");
+    refused("{'hosts': ~}}", "", "invalid JSON: unexpected }");
+    refused("{\n 'hosts': {},\n ~}", "", "invalid JSON: unexpected }");
+    refused("{} ~x", "", "invalid JSON: unexpected x");
+    refused("{'a': '~\xff'}", "", "not valid UTF-8");
+    refused("~\xef\xbb\xbf{}", "", "invalid JSON");
+    refused("~[]", "", "expected an object, found an array");
+    refused("~'x'", "", "expected an object, found a string");
+    refused("{'hosts': {'a': {'echo': true}, ~'a': {}}}", "hosts.a", "occurs twice");
+    refused("{'hosts': {'a': {'echo': true, ~'ech\\u006f': false}}}", "hosts.a[\"ech\\u006f\"]",
+            "occurs twice");
+    refused("{'hosts': {}, 'models': {}, ~'hosts': {}}", "hosts", "occurs twice");
+}
+
+static void unknown_members(void **state)
+{
+    (void)state;
+    refused("{~'host': {}}", "host", "there is no section \"host\"; did you mean \"hosts\"?");
+    refused("{~'zzzzzz': {}}", "zzzzzz",
+            "there is no section \"zzzzzz\"; known: hosts, models, provider_keys, pools, policies, "
+            "relay_keys");
+    refused("{'hosts': ~[]}", "hosts", "expected an object of named entries, found an array");
+    refused("{'hosts': {'a': {~'base_ulr': 'x'}}}", "hosts.a.base_ulr",
+            "there is no member \"base_ulr\"; did you mean \"base_url\"?");
+    refused("{'hosts': {'a': {~'BaseURL': 'x'}}}", "hosts.a.BaseURL", "did you mean \"base_url\"?");
+    refused("{'hosts': {'a': {~'stream_usgae': 1}}}", "hosts.a.stream_usgae",
+            "did you mean \"stream_usage\"?");
+    refused("{'hosts': {'a': {'auth': {~'headers': 1}}}}", "hosts.a.auth.headers",
+            "did you mean \"header\"?");
+    refused("{'hosts': {'a': {'tls': {~'insecure': 1}}}}", "hosts.a.tls.insecure",
+            "known: verify, ca_file, name");
+    refused("{'hosts': {'a': {'timeouts': {~'connect': 1}}}}", "hosts.a.timeouts.connect",
+            "did you mean \"connect_ms\"?");
+    refused("{'models': {'m': {~'offer': []}}}", "models.m.offer", "did you mean \"offers\"?");
+    refused("{'provider_keys': {'k': {~'valeu': ''}}}", "provider_keys.k.valeu",
+            "did you mean \"value\"?");
+    refused("{'pools': {'p': {~'keys': []}}}", "pools.p.keys", "known: members");
+    refused("{'policies': {'x': {~'alow': []}}}", "policies.x.alow", "did you mean \"allow\"?");
+    refused("{'relay_keys': {'x': {~'digest': ''}}}", "relay_keys.x.digest", "there is no member");
+    refused("{'relay_keys': {'x': {~'$Comment': ''}}}", "relay_keys.x.$Comment", "no member");
+}
+
+static void types(void **state)
+{
+    (void)state;
+    refused("{'hosts': {'a': ~'https://h'}}", "hosts.a", "expected an object, found a string");
+    refused("{'hosts': {'a': {'base_url': ~1}}}", "hosts.a.base_url",
+            "expected a string, found a number");
+    refused("{'hosts': {'a': {'echo': ~1}}}", "hosts.a.echo",
+            "expected true or false, found a number");
+    refused("{'hosts': {'a': {'local': ~'true'}}}", "hosts.a.local", "true or false");
+    refused("{'hosts': {'a': {'formats': ~'openai-chat'}}}", "hosts.a.formats",
+            "expected an array of formats, or an object");
+    refused("{'hosts': {'a': {'formats': [~null]}}}", "hosts.a.formats[0]", "found null");
+    refused("{'hosts': {'a': {'auth': ~'x'}}}", "hosts.a.auth", "expected an object");
+    refused("{'hosts': {'a': {'headers': ~[]}}}", "hosts.a.headers",
+            "expected an object of header values");
+    refused("{'hosts': {'a': {'headers': {'x': ~true}}}}", "hosts.a.headers.x",
+            "expected a string, found true");
+    refused("{'hosts': {'a': {'serves': ~'*'}}}", "hosts.a.serves", "an array of patterns");
+    refused("{'hosts': {'a': {'serves': ['a', ~2]}}}", "hosts.a.serves[1]", "a string");
+    refused("{'models': {'m': {'aliases': ~{}}}}", "models.m.aliases", "an array of model names");
+    refused("{'models': {'m': {'aliases': [~1]}}}", "models.m.aliases[0]", "a string");
+    refused("{'models': {'m': {'offers': ~{}}}}", "models.m.offers", "an array of offers");
+    refused("{'models': {'m': {'offers': [~'a']}}}", "models.m.offers[0]", "an object");
+    refused("{'pools': {'p': {'members': ~'k'}}}", "pools.p.members", "an array of provider keys");
+    refused("{'pools': {'p': {'members': [~1]}}}", "pools.p.members[0]",
+            "expected a provider key's name, or an object");
+    refused("{'policies': {'x': {'pools': ~'p'}}}", "policies.x.pools", "an array of pools");
+    refused("{'relay_keys': {'x': {'key': ~5}}}", "relay_keys.x.key", "expected a string");
+    refused("{'relay_keys': {'x': {'expires_at': ~5}}}", "relay_keys.x.expires_at", "null");
+}
+
+static void numbers(void **state)
+{
+    (void)state;
+    refused("{'policies': {'x': {'max_attempts': ~0}}}", "policies.x.max_attempts",
+            "expected a whole number from 1 to 16, found 0");
+    refused("{'policies': {'x': {'max_attempts': ~17}}}", "policies.x.max_attempts", "found 17");
+    refused("{'policies': {'x': {'max_attempts': ~1.0}}}", "policies.x.max_attempts", "found 1.0");
+    refused("{'policies': {'x': {'max_attempts': ~1e0}}}", "policies.x.max_attempts", "found 1e0");
+    refused("{'policies': {'x': {'max_attempts': ~-1}}}", "policies.x.max_attempts", "found -1");
+    refused("{'policies': {'x': {'max_attempts': ~99999999999999999999999999999999}}}",
+            "policies.x.max_attempts", "found 999999999999999999999999");
+    refused("{'policies': {'x': {'timeouts': {'idle_ms': ~0}}}}", "policies.x.timeouts.idle_ms",
+            "from 1 to 86400000");
+    refused("{'policies': {'x': {'timeouts': {'idle_ms': ~86400001}}}}",
+            "policies.x.timeouts.idle_ms", "from 1 to 86400000");
+    refused("{'models': {'m': {'context_tokens': ~0}}}", "models.m.context_tokens", "from 1");
+    refused("{'models': {'m': {'created': ~9007199254740993}}}", "models.m.created", "from 0");
+}
+
+#define HOST(rest)                                                                                 \
+    "{'hosts': {'a': {'base_url': 'https://h', 'formats': ['openai-chat'], " rest "}}}"
+
+static void hosts(void **state)
+{
+    (void)state;
+    refused("{'hosts': {~'a': {}}}", "hosts.a", "expected \"base_url\" (or \"echo\": true)");
+    refused("{'hosts': {~'a': {'echo': false}}}", "hosts.a", "expected \"base_url\"");
+    refused("{'hosts': {~'a': {'base_url': 'https://h'}}}", "hosts.a", "expected \"formats\"");
+    refused("{'hosts': {'a': {'base_url': ~'h'}}}", "hosts.a.base_url", "starts with https://");
+    refused("{'hosts': {'a': {'base_url': ~'https://h:0'}}}", "hosts.a.base_url", "1 to 65535");
+    refused("{'hosts': {'a': {'formats': ~[]}}}", "hosts.a.formats", "at least one format");
+    refused("{'hosts': {'a': {'formats': ~{'$comment': ''}}}}", "hosts.a.formats", "at least one");
+    refused("{'hosts': {'a': {'formats': ['openai-chat', ~'openai-chats']}}}", "hosts.a.formats[1]",
+            "there is no format \"openai-chats\"; did you mean \"openai-chat\"?");
+    refused("{'hosts': {'a': {'formats': {~'chat': '/x'}}}}", "hosts.a.formats.chat",
+            "known: openai-chat, openai-responses, openai-embeddings, anthropic-messages");
+    refused("{'hosts': {'a': {'formats': {'openai-chat': ~'x'}}}}", "hosts.a.formats.openai-chat",
+            "starts with a slash");
+    refused("{'hosts': {'a': {'formats': {'openai-chat': ~'/a/../b'}}}}",
+            "hosts.a.formats.openai-chat", "segment");
+    refused("{'hosts': {'a': {'echo': true, ~'base_url': 'https://h'}}}", "hosts.a.base_url",
+            "has no network");
+    refused("{'hosts': {'a': {'echo': true, ~'timeouts': {}}}}", "hosts.a.timeouts",
+            "has no network");
+    refused("{'hosts': {'a': {'base_url': 'http://h', 'formats': ['openai-chat'], ~'tls': {}}}}",
+            "hosts.a.tls", "there is no TLS");
+    refused(HOST("'tls': {'name': ~'a b'}"), "hosts.a.tls.name", "a host name or an IP address");
+    refused(HOST("'tls': {'ca_file': ~''}"), "hosts.a.tls.ca_file", "at least 1 character");
+    refused(HOST("'tls': {'ca_file': ~'/a\\u0000b'}"), "hosts.a.tls.ca_file", "control character");
+    refused("{'hosts': {~'a b': {}}}", "hosts[\"a b\"]", "expected a name: 1 to 64 letters");
+    refused("{'hosts': {~'': {}}}", "hosts[\"\"]", "expected a name");
+    refused("{'hosts': {'h/x.y_-': {'echo': true}, ~'a\\n': {}}}", "hosts[\"a\\n\"]", "a name");
+}
+
+static void headers(void **state)
+{
+    (void)state;
+    refused(HOST("'headers': {~'Host': 'x'}"), "hosts.a.headers.Host",
+            "the header \"host\" is set by Relay alone");
+    refused(HOST("'headers': {~'content-length': '1'}"), "hosts.a.headers.content-length", "alone");
+    refused(HOST("'headers': {~'transfer-encoding': 'x'}"), "hosts.a.headers.transfer-encoding",
+            "alone");
+    refused(HOST("'headers': {~'Connection': 'x'}"), "hosts.a.headers.Connection", "alone");
+    refused(HOST("'headers': {~'Authorization': 'x'}"), "hosts.a.headers.Authorization",
+            "this header carries the provider key");
+    refused("{'hosts': {'a': {'headers': {'y': '', ~'X-Key': 'x'}, 'base_url': 'http://h', "
+            "'formats': ['openai-chat'], 'auth': {'header': 'x-key'}}}}",
+            "hosts.a.headers.X-Key", "carries the provider key");
+    refused(HOST("'headers': {~'a b': 'x'}"), "hosts.a.headers[\"a b\"]", "a header name");
+    refused(HOST("'headers': {~'a:': 'x'}"), "hosts.a.headers[\"a:\"]", "a header name");
+    refused(HOST("'headers': {~'': 'x'}"), "hosts.a.headers[\"\"]", "a header name");
+    refused(HOST("'headers': {'x': ~'a\\r\\nb: c'}"), "hosts.a.headers.x", "printable ASCII");
+    refused(HOST("'headers': {'x': ~'a\\u0000'}"), "hosts.a.headers.x", "printable ASCII");
+    refused(HOST("'headers': {'x': ~'\xc3\xa9'}"), "hosts.a.headers.x", "printable ASCII");
+    refused(HOST("'headers': {'x-a': '1', ~'X-A': '2'}"), "hosts.a.headers.X-A", "occurs twice");
+    refused(HOST("'auth': {'header': ~'host'}"), "hosts.a.auth.header", "set by Relay alone");
+    refused(HOST("'auth': {'header': ~'a b'}"), "hosts.a.auth.header", "a header name");
+    refused(HOST("'auth': {'prefix': ~'a\\n'}"), "hosts.a.auth.prefix", "printable ASCII");
+    refused(HOST("'serves': [~'']"), "hosts.a.serves[0]", "at least 1 character");
+    refused(HOST("'serves': [~'a b']"), "hosts.a.serves[0]", "a pattern of printable characters");
+}
+
+#define A "'hosts': {'a': {'base_url': 'https://h', 'formats': ['openai-chat']}, 'e': {'echo': true}}"
+
+static void models(void **state)
+{
+    (void)state;
+    refused("{'models': {~'a b': {}}}", "models[\"a b\"]", "expected a model name");
+    refused("{'models': {~'a,b': {}}}", "models[\"a,b\"]", "expected a model name");
+    refused("{'models': {~'a\\u0022': {}}}", "models[\"a\\u0022\"]", "expected a model name");
+    refused("{'models': {~'a\\\\b': {}}}", "models[\"a\\\\b\"]", "expected a model name");
+    refused("{'models': {~'\xc3\xa9': {}}}", "models[\"\xc3\xa9\"]", "expected a model name");
+    refused("{'models': {~'': {}}}", "models[\"\"]", "expected a model name");
+    refused("{" A ", 'models': {'gpt-4.1': {'offers': [{'host': 'a'}, {'host': ~'b'}]}}}",
+            "models[\"gpt-4.1\"].offers[1].host", "there is no host \"b\"; known: a, e");
+    refused("{" A ", 'models': {'m': {'offers': [~{'id': 'x'}]}}}", "models.m.offers[0]",
+            "expected \"host\"");
+    refused("{" A ", 'models': {'m': {'offers': [{'host': 'a', 'id': ~'x y'}]}}}",
+            "models.m.offers[0].id", "expected a model name");
+    refused("{" A ", 'models': {'m': {'offers': [{'host': 'a', "
+            "'formats': ~['openai-chat', 'openai-embeddings']}]}}}",
+            "models.m.offers[0].formats",
+            "the host \"a\" does not speak the format \"openai-embeddings\"");
+    refused("{" A ", 'models': {'m': {'offers': [{'formats': ~[], 'host': 'a'}]}}}",
+            "models.m.offers[0].formats", "at least one format");
+    refused("{'models': {'m': {}, 'n': {'aliases': ['x', ~'m']}}}", "models.n.aliases[1]",
+            "there is a model \"m\" already");
+    refused("{'models': {'m': {'aliases': [~'m']}}}", "models.m.aliases[0]", "a model \"m\"");
+    refused("{'models': {'m': {'aliases': ['x']}, 'n': {'aliases': [~'x']}}}",
+            "models.n.aliases[0]", "the alias \"x\" occurs twice");
+    refused("{'models': {'m': {'aliases': [~'x y']}}}", "models.m.aliases[0]", "a model name");
+    refused("{'models': {'m': {'display_name': ~'a\\u0007'}}}", "models.m.display_name",
+            "control character");
+    refused("{'models': {'m': {'display_name': ~'a\\u0085'}}}", "models.m.display_name",
+            "control character");
+}
+
+static void provider_keys(void **state)
+{
+    (void)state;
+    refused("{" A ", 'provider_keys': {~'k': {'host': 'a'}}}", "provider_keys.k",
+            "expected \"value\"");
+    refused("{" A ", 'provider_keys': {~'k': {'value': 'x'}}}", "provider_keys.k",
+            "expected \"host\"");
+    refused("{" A ", 'provider_keys': {'k': {'host': ~'b'}}}", "provider_keys.k.host",
+            "there is no host \"b\"");
+    refused("{" A ", 'provider_keys': {'k': {'host': ~'e'}}}", "provider_keys.k.host",
+            "takes no provider key");
+    refused("{" A ", 'provider_keys': {'k': {'value': ~'env:'}}}", "provider_keys.k.value",
+            "the name of an environment variable");
+    refused("{" A ", 'provider_keys': {'k': {'value': ~'env:1A'}}}", "provider_keys.k.value",
+            "environment variable");
+    refused("{" A ", 'provider_keys': {'k': {'value': ~'env:A B'}}}", "provider_keys.k.value",
+            "environment variable");
+    refused("{" A ", 'provider_keys': {'k': {'value': ~'file:key'}}}", "provider_keys.k.value",
+            "an absolute path");
+    refused("{" A ", 'provider_keys': {'k': {'value': ~'file:/'}}}", "provider_keys.k.value",
+            "an absolute path");
+    refused("{" A ", 'provider_keys': {'k': {'value': ~'file:/a\\u0000'}}}",
+            "provider_keys.k.value", "an absolute path");
+    refused("{" A ", 'provider_keys': {'k': {'value': ~'a b'}}}", "provider_keys.k.value",
+            "printable ASCII characters without spaces");
+    refused("{" A ", 'provider_keys': {'k': {'value': ~'a\\n'}}}", "provider_keys.k.value",
+            "printable");
+}
+
+#define K A ", 'provider_keys': {'k': {'host': 'a', 'value': 'x'}, 'main-key': {'host': 'a', 'value': 'y'}}"
+
+static void pools_and_policies(void **state)
+{
+    (void)state;
+    refused("{" K ", 'pools': {'p': {'members': ['k', ~'mainkey']}}}", "pools.p.members[1]",
+            "there is no provider key \"mainkey\"; did you mean \"main-key\"?");
+    refused("{" K ", 'pools': {'p': {'members': [{'key': ~'z'}]}}}", "pools.p.members[0].key",
+            "known: k, main-key");
+    refused("{" K ", 'pools': {'p': {'members': [~{'weight': 1}]}}}", "pools.p.members[0]",
+            "expected \"key\"");
+    refused("{" K ", 'pools': {'p': {'members': ['k', ~{'key': 'k'}]}}}", "pools.p.members[1]",
+            "this key is a member already");
+    refused("{" K ", 'pools': {'p': {'members': [{'key': 'k', 'weight': ~0}]}}}",
+            "pools.p.members[0].weight", "from 1 to 1000000");
+    refused("{" K ", 'pools': {'p': {'members': [{'key': 'k', 'weight': ~1000001}]}}}",
+            "pools.p.members[0].weight", "from 1 to 1000000");
+    refused("{" K ", 'pools': {'p': {'members': [{'key': 'k', 'priority': ~1000001}]}}}",
+            "pools.p.members[0].priority", "from 0 to 1000000");
+    refused("{'pools': {'a': {}, 'b': {}}, 'policies': {'default': {'pools': [~'main']}}}",
+            "policies.default.pools[0]", "there is no pool \"main\"; known: a, b");
+    refused("{'policies': {'default': {'pools': [~'main']}}}", "policies.default.pools[0]",
+            "there is no pool \"main\"; there are none");
+}
+
+static void the_same_key_in_two_pools(void **state)
+{
+    check_arena_t arena = {0};
+    const relay_config_t *config = build_document(
+        &arena, "{" K ", 'pools': {'p': {'members': ['k']}, 'q': {'members': ['k', 'main-key']}}}");
+
+    (void)state;
+    assert_ptr_equal(config->pools[0].members[0].key, config->pools[1].members[0].key);
+    check_release(&arena);
+}
+
+#define P "'policies': {'x': {}}"
+#define RLY "rly_01234567ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef3bgdHc"
+#define SHA "91d402d7f382f5209357649631365922853062107e48343f8fb493879924e6ef"
+
+static void relay_keys(void **state)
+{
+    (void)state;
+    refused("{" P ", 'relay_keys': {~'a': {'key': '" RLY "'}}}", "relay_keys.a",
+            "expected \"policy\"");
+    refused("{" P ", 'relay_keys': {'a': {'policy': ~'y'}}}", "relay_keys.a.policy",
+            "there is no policy \"y\"; known: x");
+    refused("{" P ", 'relay_keys': {~'a': {'policy': 'x'}}}", "relay_keys.a",
+            "expected either \"key\" or \"sha256\"");
+    refused("{" P ", 'relay_keys': {~'a': {'policy': 'x', 'key': '" RLY "', 'sha256': '" SHA "'}}}",
+            "relay_keys.a", "expected either \"key\" or \"sha256\"");
+    refused("{" P ", 'relay_keys': {'a': {'key': ~'rly_01234567'}}}", "relay_keys.a.key",
+            "its checksum is wrong");
+    refused("{" P ", 'relay_keys': {'a': {'key': ~'" RLY "x'}}}", "relay_keys.a.key", "checksum");
+    refused("{" P ", 'relay_keys': {'a': {'key': ~'sk-rly_0'}}}", "relay_keys.a.key", "checksum");
+    refused("{" P ", 'relay_keys': {'a': {'key': ~'nineteen-characters'}}}", "relay_keys.a.key",
+            "expected 20 to 256 printable characters without spaces");
+    refused("{" P ", 'relay_keys': {'a': {'key': ~'twenty characters...'}}}", "relay_keys.a.key",
+            "20 to 256");
+    refused("{" P ", 'relay_keys': {'a': {'sha256': ~'91d4'}}}", "relay_keys.a.sha256",
+            "64 hexadecimal digits");
+    refused("{" P ", 'relay_keys': {'a': {'sha256': ~'" SHA "0'}}}", "relay_keys.a.sha256", "64");
+    refused("{" P ", 'relay_keys': {'a': {'sha256': ~5}}}", "relay_keys.a.sha256", "a string");
+    refused("{" P ", 'relay_keys': {'a': {'expires_at': ~'tomorrow'}}}", "relay_keys.a.expires_at",
+            "2027-01-01T00:00:00Z");
+    refused("{" P ", 'relay_keys': {'b': {'policy': 'x', 'key': '" RLY "'},\n"
+            "~'a': {'policy': 'x', 'sha256': '" SHA "'}}}",
+            "relay_keys.a", "the same key has another name: see relay.json, line 1");
+}
+
+/* ---- secrets -------------------------------------------------------------- */
+
+static void secrets_are_not_repeated(void **state)
+{
+    static const char *const documents[] = {
+        "{" A ", 'provider_keys': {'k': {'host': 'a', 'value': 'SECRET with space'}}}",
+        "{" A ", 'provider_keys': {'k': {'host': 'a', 'value': 'env:SECRET-1'}}}",
+        "{" A ", 'provider_keys': {'k': {'host': 'a', 'value': 'file:SECRET'}}}",
+        "{" A ", 'provider_keys': {'k': {'host': 'a', 'value': ['SECRET']}}}",
+        "{" P ", 'relay_keys': {'k': {'policy': 'x', 'key': 'SECRET'}}}",
+        "{" P ", 'relay_keys': {'k': {'policy': 'x', 'key': 'rly_SECRET'}}}",
+        "{" P ", 'relay_keys': {'k': {'policy': 'x', 'sha256': 'SECRET'}}}",
+        "{'hosts': {'h': {'base_url': 'https://user:SECRET@h'}}}",
+        "{'hosts': {'h': {'base_url': 'https://h/?key=SECRET'}}}",
+        HOST("'headers': {'authorization': 'Bearer SECRET'}"),
+        HOST("'headers': {'x': 'SECRET\\n'}"),
+        HOST("'auth': {'prefix': 'SECRET\\n'}"),
+        "{" P ", 'relay_keys': {'k': {'policy': 'x', 'key': 'SECRET' 'b'}}}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(documents) / sizeof(documents[0]); i++) {
+        char document[DOCUMENT_MAX];
+        check_arena_t arena = {0};
+        relay_config_fault_t fault;
+        prepare(documents[i], document);
+        assert_null(check_try(&arena, document, &fault));
+        assert_true(fault.message[0] != '\0');
+        assert_null(strstr(fault.message, "SECRET"));
+        assert_null(strstr(fault.path, "SECRET"));
+        check_release(&arena);
+    }
+}
+
+/* A plain relay key leaves its digest, no more. */
+static void plain_relay_keys_are_not_kept(void **state)
+{
+    check_arena_t arena = {0};
+    size_t found = 0;
+
+    (void)state;
+    build_document(&arena, "{" P ", 'relay_keys': {'a': {'policy': 'x', 'key': '" RLY "'}}}");
+    for (check_block_t *block = arena.blocks; block != NULL; block = block->next) {
+        found += memmem(block->memory, block->size, RLY, 8) != NULL;
+    }
+    assert_int_equal(found, 0);
+    check_release(&arena);
+}
+
+/* ---- several documents ---------------------------------------------------- */
+
+static const relay_config_t *build_two(check_arena_t *arena, const char *first, const char *second,
+                                       relay_config_fault_t *fault)
+{
+    static char one[DOCUMENT_MAX], two[DOCUMENT_MAX];
+    relay_arena_t memory = {check_allocate, arena};
+    relay_document_t documents[2] = {{RELAY_SPAN("one.json"), {0}}, {RELAY_SPAN("two.json"), {0}}};
+
+    prepare(first, one);
+    prepare(second, two);
+    documents[0].text = check_text(one);
+    documents[1].text = check_text(two);
+    return relay_config_build(&memory, documents, 2, fault);
+}
+
+static void documents_are_merged(void **state)
+{
+    check_arena_t arena = {0};
+    relay_config_fault_t fault;
+    const relay_config_t *config =
+        build_two(&arena,
+                  "{'relay_keys': {'r': {'policy': 'x', 'sha256': '" SHA "'}}, "
+                  "'models': {'m': {'offers': [{'host': 'a'}, {'host': 'b'}]}},"
+                  "'hosts': {'b': {'echo': true}}}",
+                  "{" A ", " P ", 'models': {'l': {}}}", &fault);
+
+    (void)state;
+    assert_non_null(config);
+    assert_int_equal(config->nhosts, 3);
+    assert_int_equal(config->nmodels, 2);
+    check_span(config->models[1].offers[1].host->name, "b");
+    check_span(config->relay_keys[0].policy->name, "x");
+    check_release(&arena);
+}
+
+static void names_are_unique_across_documents(void **state)
+{
+    check_arena_t arena = {0};
+    relay_config_fault_t fault;
+
+    (void)state;
+    assert_null(build_two(&arena, "{\n'hosts': {\n\n'b': {'echo': true}}}",
+                          "{'hosts': {'a': {'echo': true},\n 'b': {'echo': true}}}", &fault));
+    check_span(fault.document, "two.json");
+    assert_int_equal(fault.line, 2);
+    assert_int_equal(fault.column, 2);
+    assert_string_equal(fault.path, "hosts.b");
+    assert_string_equal(fault.message, "this name occurs twice: see one.json, line 4");
+    assert_null(build_two(&arena, "{" P ", 'relay_keys': {'z': {'policy': 'x', 'key': '" RLY "'}}}",
+                          "{'relay_keys': {'a': {'policy': 'x', 'sha256': '" SHA "'}}}", &fault));
+    check_span(fault.document, "two.json");
+    assert_string_equal(fault.path, "relay_keys.a");
+    assert_null(build_two(&arena, "{'models': {'m': {'aliases': ['x']}}}",
+                          "{'models': {'a': {'aliases': ['x']}}}", &fault));
+    check_span(fault.document, "two.json");
+    assert_string_equal(fault.path, "models.a.aliases[0]");
+    assert_null(build_two(&arena, "{'models': {'m': {'aliases': ['x']}}}", "{'models': {'x': {}}}",
+                          &fault));
+    check_span(fault.document, "one.json");
+    check_release(&arena);
+}
+
+static void number_of_documents(void **state)
+{
+    static relay_document_t documents[1001];
+    check_arena_t arena = {0};
+    relay_arena_t memory = {check_allocate, &arena};
+    relay_config_fault_t fault;
+
+    (void)state;
+    for (size_t i = 0; i < 1001; i++) {
+        documents[i] = (relay_document_t){RELAY_SPAN("d"), RELAY_SPAN("{}")};
+    }
+    documents[1000].name = RELAY_SPAN("last");
+    assert_non_null(relay_config_build(&memory, documents, 0, &fault));
+    assert_non_null(relay_config_build(&memory, documents, 1000, &fault));
+    assert_null(relay_config_build(&memory, documents, 1001, &fault));
+    check_span(fault.document, "last");
+    assert_string_equal(fault.message, "too many documents");
+    check_release(&arena);
+}
+
+/* ---- limits and sizes ------------------------------------------------------ */
+
+/* before, then part %zu times (with its number), then after */
+static char *repeat(const char *before, const char *part, size_t count, const char *after)
+{
+    size_t room = strlen(before) + (strlen(part) + 30) * count + strlen(after) + 1;
+    char *text = malloc(room), *at = text;
+
+    assert_non_null(text);
+    at += snprintf(at, room, "%s", before);
+    for (size_t i = 0; i < count; i++) {
+        at += snprintf(at, room - (size_t)(at - text), "%s", i != 0 ? ", " : "");
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        at += snprintf(at, room - (size_t)(at - text), part, i);
+#pragma GCC diagnostic pop
+    }
+    snprintf(at, room - (size_t)(at - text), "%s", after);
+    for (at = text; *at != '\0'; at++) {
+        *at = *at == '\'' ? '"' : *at;
+    }
+    return text;
+}
+
+static void limit(const char *before, const char *part, size_t count, const char *after,
+                  const char *message)
+{
+    for (size_t i = 0; i < 2; i++) {
+        char *text = repeat(before, part, count + i, after);
+        check_arena_t arena = {0};
+        relay_config_fault_t fault;
+        const relay_config_t *config = check_try(&arena, text, &fault);
+        if ((config != NULL) != (i == 0)) {
+            print_error("%s, %zu\n", part, count + i);
+            show(&fault);
+            fail();
+        }
+        assert_true(config != NULL || strstr(fault.message, message) != NULL);
+        check_release(&arena);
+        free(text);
+    }
+}
+
+static void limits(void **state)
+{
+    (void)state;
+    limit("{'hosts': {", "'h%zu': {'echo': true}", 10000, "}}", "more than 10000 entries");
+    limit("{'pools': {", "'p%zu': {}", 10000, "}}", "more than 10000 entries");
+    limit("{'policies': {", "'p%zu': {}", 10000, "}}", "more than 10000 entries");
+    limit("{'models': {", "'m%zu': {}", 100000, "}}", "more than 100000 entries");
+    limit("{" A ", 'provider_keys': {", "'k%zu': {'host': 'a', 'value': ''}", 10000, "}}",
+          "more than 10000 entries");
+    limit("{'policies': {'x': {'allow': [", "'m%zu'", 1000, "]}}}", "more than 1000 patterns");
+    limit("{'models': {'m': {'aliases': [", "'m%zu'", 256, "]}}}", "more than 256 aliases");
+    limit("{" A ", 'models': {'m': {'offers': [", "{'host': 'a', 'id': 'm%zu'}", 256, "]}}}",
+          "more than 256 offers");
+    limit("{'hosts': {'a': {'base_url': 'http://h', 'formats': ['openai-chat'], 'headers': {",
+          "'x%zu': ''", 64, "}}}}", "more than 64 headers");
+    limit("{'pools': {'p': {}}, 'policies': {'x': {'pools': [", "'p'", 64, "]}}}",
+          "more than 64 pools");
+}
+
+static void lengths(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char name[300] = {0}, text[4096];
+        check_arena_t arena = {0};
+        relay_config_fault_t fault;
+        memset(name, 'n', 64 + i);
+        snprintf(text, sizeof(text), "{\"hosts\": {\"%s\": {\"echo\": true}}}", name);
+        assert_int_equal(check_try(&arena, text, &fault) == NULL, i);
+        memset(name, 'n', 256 + i);
+        snprintf(text, sizeof(text), "{\"models\": {\"%s\": {}}}", name);
+        assert_int_equal(check_try(&arena, text, &fault) == NULL, i);
+        assert_true(i == 0 || strstr(fault.path, "nnn...") != NULL);
+        snprintf(text, sizeof(text), "{\"models\": {\"m\": {\"owned_by\": \"%s\"}}}", name);
+        assert_int_equal(check_try(&arena, text, &fault) == NULL, i);
+        assert_true(i == 0 || strstr(fault.message, "longer than 256 bytes") != NULL);
+        check_release(&arena);
+    }
+}
+
+/* Messages and paths are cut between characters and always terminated. */
+static void long_names_in_messages(void **state)
+{
+    char text[2048] = "{\"hosts\": {\"a\": {\"";
+    check_arena_t arena = {0};
+    relay_config_fault_t fault;
+
+    (void)state;
+    for (size_t i = 0; i < 200; i++) {
+        strncat(text, "\xe2\x82\xac", sizeof(text) - strlen(text) - 1);
+    }
+    strncat(text, "\": 1}}}", sizeof(text) - strlen(text) - 1);
+    assert_null(check_try(&arena, text, &fault));
+    assert_true(strlen(fault.path) < 100 && strlen(fault.message) < 300);
+    assert_int_equal(relay_utf8_valid(check_text(fault.path)), strlen(fault.path));
+    assert_int_equal(relay_utf8_valid(check_text(fault.message)), strlen(fault.message));
+    assert_non_null(strstr(fault.message, "...\""));
+    check_release(&arena);
+}
+
+static void digest_of(size_t i, relay_digest_t *digest)
+{
+    char key[32];
+
+    snprintf(key, sizeof(key), "a-plain-relay-key-%09zu", i);
+    assert_true(relay_key_digest(check_text(key), digest));
+}
+
+/* 100,000 relay keys, 5,000 models with two aliases each: every one is found. */
+static void many_entries(void **state)
+{
+    enum { KEYS = 100000, MODELS = 5000 };
+    char *keys = repeat("{'policies': {'x': {}}, 'relay_keys': {",
+                        "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}", KEYS,
+                        "}}");
+    char *models = repeat("{'hosts': {'e': {'echo': true}}, 'models': {",
+                          "'v/model-%1$zu': {'offers': [{'host': 'e'}], "
+                          "'aliases': ['model-%1$zu', 'm%1$zu']}",
+                          MODELS, "}}");
+    check_arena_t arena = {0};
+    relay_arena_t memory = {check_allocate, &arena};
+    relay_document_t documents[] = {{RELAY_SPAN("k"), check_text(keys)},
+                                    {RELAY_SPAN("m"), check_text(models)}};
+    relay_config_fault_t fault;
+    const relay_config_t *config = relay_config_build(&memory, documents, 2, &fault);
+    relay_digest_t digest;
+    char name[64];
+
+    (void)state;
+    assert_non_null(config);
+    free(keys);
+    free(models);
+    assert_int_equal(config->nrelay_keys, KEYS);
+    for (size_t i = 0; i < KEYS; i++) {
+        digest_of(i, &digest);
+        const relay_relay_key_t *key = relay_config_find_key(config, &digest);
+        assert_non_null(key);
+        snprintf(name, sizeof(name), "key-%zu", i);
+        check_span(key->name, name);
+        digest.bytes[i % RELAY_DIGEST_LEN] ^= 1;
+        assert_null(relay_config_find_key(config, &digest));
+    }
+    for (size_t i = 0; i < MODELS; i++) {
+        snprintf(name, sizeof(name), "v/model-%zu", i);
+        const relay_model_t *model = relay_config_find_model(config, check_text(name));
+        assert_non_null(model);
+        assert_ptr_equal(relay_config_find_alias(config, check_text(name + 2)), model);
+        snprintf(name, sizeof(name), "m%zu", i);
+        assert_ptr_equal(relay_config_find_alias(config, check_text(name)), model);
+        assert_null(relay_config_find_model(config, check_text(name)));
+    }
+    check_release(&arena);
+}
+
+/* Few keys, so that every shape of the search is met. */
+static void every_number_of_keys(void **state)
+{
+    (void)state;
+    for (size_t count = 0; count < 40; count++) {
+        char *text = repeat("{'policies': {'x': {}}, 'relay_keys': {",
+                            "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}",
+                            count, "}}");
+        check_arena_t arena = {0};
+        const relay_config_t *config = check_build(&arena, text);
+        for (size_t i = 0; i < 40; i++) {
+            relay_digest_t digest;
+            digest_of(i, &digest);
+            assert_int_equal(relay_config_find_key(config, &digest) != NULL, i < count);
+        }
+        check_release(&arena);
+        free(text);
+    }
+}
+
+/* ---- memory that runs out -------------------------------------------------- */
+
+static void memory_may_run_out_at_any_moment(void **state)
+{
+    char document[DOCUMENT_MAX];
+    check_arena_t arena = {0};
+    relay_config_fault_t fault;
+    size_t needed, fail_at = 0;
+
+    (void)state;
+    prepare(FULL, document);
+    assert_non_null(check_try(&arena, document, &fault));
+    needed = arena.allocations;
+    check_release(&arena);
+    assert_true(needed > 50);
+    while (++fail_at <= needed) {
+        arena.fail_at = fail_at;
+        assert_null(check_try(&arena, document, &fault));
+        assert_string_equal(fault.message, "out of memory");
+        assert_string_equal(fault.path, "");
+        assert_int_equal(arena.allocations, fail_at);
+        check_release(&arena);
+    }
+    arena.fail_at = fail_at;
+    assert_non_null(check_try(&arena, document, &fault));
+    check_release(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hosts_are_read),
+        cmocka_unit_test(hosts_have_defaults),
+        cmocka_unit_test(auth_prefixes),
+        cmocka_unit_test(models_are_read),
+        cmocka_unit_test(keys_pools_and_policies_are_read),
+        cmocka_unit_test(relay_keys_are_read),
+        cmocka_unit_test(nothing_is_needed),
+        cmocka_unit_test(syntax),
+        cmocka_unit_test(unknown_members),
+        cmocka_unit_test(types),
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(hosts),
+        cmocka_unit_test(headers),
+        cmocka_unit_test(models),
+        cmocka_unit_test(provider_keys),
+        cmocka_unit_test(pools_and_policies),
+        cmocka_unit_test(the_same_key_in_two_pools),
+        cmocka_unit_test(relay_keys),
+        cmocka_unit_test(secrets_are_not_repeated),
+        cmocka_unit_test(plain_relay_keys_are_not_kept),
+        cmocka_unit_test(documents_are_merged),
+        cmocka_unit_test(names_are_unique_across_documents),
+        cmocka_unit_test(number_of_documents),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(lengths),
+        cmocka_unit_test(long_names_in_messages),
+        cmocka_unit_test(many_entries),
+        cmocka_unit_test(every_number_of_keys),
+        cmocka_unit_test(memory_may_run_out_at_any_moment),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
