@@ -196,7 +196,7 @@ static bool match_key(relay_json_lex_t *lex, const wanted_t *want, relay_span_t 
 static const uint8_t *scan_member(relay_json_lex_t *lex, const wanted_t *want, const uint8_t *at,
                                   size_t *index)
 {
-    relay_json_value_t value;
+    relay_json_value_t value = {RELAY_JSON_ABSENT, {NULL, 0}};
     const uint8_t *end;
 
     if (at == lex->end || *at != '"') {
@@ -290,14 +290,33 @@ relay_json_error_t relay_json_scan(relay_span_t doc, const relay_span_t *keys, s
 
 /* ---- walks over accepted text -------------------------------------------- */
 
+/* True if the byte at `at` is escaped; text before `start` is not looked at. */
+static bool is_escaped(const uint8_t *start, const uint8_t *at)
+{
+    const uint8_t *slash = at;
+
+    while (slash > start && slash[-1] == '\\') {
+        slash--;
+    }
+    return ((at - slash) & 1) != 0;
+}
+
 /* at: the opening quote. Ends behind the closing one. */
 static const uint8_t *pass_string(const uint8_t *at, const uint8_t *end)
 {
-    at = relay_json_find_quote(at + 1, end);
-    while (end - at >= 2 && *at == '\\') {
-        at = relay_json_find_quote(at + 2, end);
+    const uint8_t *start = at + 1;
+
+    /* quotes are rarer than anything else worth stopping at */
+    for (at = start; at < end; at++) {
+        at = memchr(at, '"', (size_t)(end - at));
+        if (at == NULL) {
+            break;
+        }
+        if (!is_escaped(start, at)) {
+            return at + 1;
+        }
     }
-    return at < end && *at == '"' ? at + 1 : end;
+    return end;
 }
 
 /* at: an opening bracket. Ends behind the one that closes it. */

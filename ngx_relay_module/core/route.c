@@ -66,7 +66,7 @@ static const relay_host_t *take_host(const relay_config_t *config, relay_span_t 
     while (at > 0 && name->base[at - 1] != '@') {
         at--;
     }
-    host = at > 1 ? relay_config_find_host(config, relay_span_from(*name, at)) : NULL;
+    host = at > 0 ? relay_config_find_host(config, relay_span_from(*name, at)) : NULL;
     if (host != NULL) {
         name->len = at - 1;
     }

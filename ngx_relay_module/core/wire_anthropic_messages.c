@@ -223,7 +223,7 @@ static void answer(relay_span_t body, relay_answer_t *answer)
     relay_wire_error_t error;
 
     memset(answer, 0, sizeof(*answer));
-    if (!relay_wire_read(body, keys, KEYS, values)) {
+    if (!relay_wire_glance(body, keys, KEYS, values)) {
         return;
     }
     relay_anthropic_usage(values[USAGE], &answer->usage);

@@ -197,6 +197,21 @@ static void note_choice(relay_stream_t *stream, relay_json_value_t index_value, 
     }
 }
 
+/* The end of a choice: true if it has one. */
+static bool note_end(choices_t *found, relay_json_value_t reason, relay_json_value_t error)
+{
+    if (relay_wire_says(error)) {
+        found->error = error;
+    }
+    if (relay_wire_inner(reason).len == 0) {
+        return false;
+    }
+    found->finish = true;
+    found->failed = found->failed || relay_wire_is(reason, RELAY_SPAN("error"));
+    found->reason = reason;
+    return true;
+}
+
 static void read_choice(relay_stream_t *stream, relay_json_value_t choice, choices_t *found)
 {
     enum { INDEX, DELTA, WHOLE, FINISH, FAULT, KEYS };
@@ -212,15 +227,7 @@ static void read_choice(relay_stream_t *stream, relay_json_value_t choice, choic
     found->any = true;
     read_delta(values[DELTA], found);
     read_delta(values[WHOLE], found);
-    if (relay_wire_says(values[FAULT])) {
-        found->error = values[FAULT];
-    }
-    finished = relay_wire_inner(values[FINISH]).len != 0;
-    if (finished) {
-        found->finish = true;
-        found->failed = found->failed || relay_wire_is(values[FINISH], RELAY_SPAN("error"));
-        found->reason = values[FINISH];
-    }
+    finished = note_end(found, values[FINISH], values[FAULT]);
     note_choice(stream, values[INDEX], finished);
 }
 
@@ -448,19 +455,40 @@ static void error_event(relay_stream_t *stream, relay_buf_t *out, const relay_er
 
 /* ---- whole answers ------------------------------------------------------- */
 
+/* Of a whole answer only the ends of its choices matter. */
+static choices_t read_ends(relay_json_value_t choices)
+{
+    enum { FINISH, FAULT, KEYS };
+    static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("finish_reason"),
+                                            RELAY_SPAN_INIT("error")};
+    choices_t found = {0};
+    relay_json_value_t choice, values[KEYS];
+    size_t cursor = 0;
+
+    if (choices.type != RELAY_JSON_ARRAY) {
+        return found;
+    }
+    while (relay_json_element(choices.text, &cursor, &choice)) {
+        if (!relay_json_members(choice.text, keys, KEYS, values)) {
+            continue;
+        }
+        note_end(&found, values[FINISH], values[FAULT]);
+    }
+    return found;
+}
+
 static void answer(relay_span_t body, relay_answer_t *answer)
 {
     relay_json_value_t data[DATA_KEYS];
-    relay_stream_t stream = {0};
     relay_wire_error_members_t of_choice = {0};
     relay_wire_error_t error;
     choices_t found;
 
     memset(answer, 0, sizeof(*answer));
-    if (!relay_wire_read(body, data_keys, DATA_KEYS, data)) {
+    if (!relay_wire_glance(body, data_keys, DATA_KEYS, data)) {
         return;
     }
-    found = read_choices(&stream, data[CHOICES]);
+    found = read_ends(data[CHOICES]);
     read_usage(data, &answer->usage);
     relay_wire_copy(found.reason, answer->finish, sizeof(answer->finish));
     of_choice.error = found.error;

@@ -58,7 +58,7 @@ static void answer(relay_span_t body, relay_answer_t *answer)
     relay_wire_error_t error;
 
     memset(answer, 0, sizeof(*answer));
-    if (!relay_wire_read(body, answer_keys, ANSWER_KEYS, values)) {
+    if (!relay_wire_glance(body, answer_keys, ANSWER_KEYS, values)) {
         return;
     }
     relay_openai_usage(values[USAGE], &answer->usage);

@@ -388,7 +388,7 @@ static void answer(relay_span_t body, relay_answer_t *answer)
     relay_wire_error_t error;
 
     memset(answer, 0, sizeof(*answer));
-    if (!relay_wire_read(body, body_keys, BODY_KEYS, values)) {
+    if (!relay_wire_glance(body, body_keys, BODY_KEYS, values)) {
         return;
     }
     /* the data of a final event holds the response one level down */

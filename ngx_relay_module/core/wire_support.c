@@ -65,6 +65,20 @@ bool relay_wire_read(relay_span_t text, const relay_span_t *keys, size_t nkeys,
     return false;
 }
 
+bool relay_wire_glance(relay_span_t text, const relay_span_t *keys, size_t nkeys,
+                       relay_json_value_t *values)
+{
+    text = unwrap(text);
+    /* both brackets: so no walk leaves the text, and a cut one is seen */
+    if (text.len >= 2 && text.base[0] == '{' && text.base[text.len - 1] == '}') {
+        return relay_json_members(text, keys, nkeys, values);
+    }
+    for (size_t i = 0; i < nkeys; i++) {
+        values[i] = (relay_json_value_t){RELAY_JSON_ABSENT, {NULL, 0}};
+    }
+    return false;
+}
+
 relay_span_t relay_wire_inner(relay_json_value_t value)
 {
     return value.type == RELAY_JSON_STRING && value.text.len >= 2

@@ -195,11 +195,11 @@ typedef struct {
     relay_match_t                    match;
     const relay_relay_key_t         *key;
     relay_envelope_t                 envelope;
-    relay_plan_t                     plan;
+    relay_plan_t                    *plan;
     ngx_str_t                        model;       /* as the caller wrote it */
     ngx_str_t                        body;
     size_t                           body_size;
-    ngx_http_upstream_conf_t         conf;
+    ngx_http_upstream_conf_t        *conf;
 
     ngx_str_t                        forward;     /* request headers that pass */
     ngx_str_t                        args;        /* with the question mark */

@@ -326,9 +326,9 @@ ngx_http_relay_send_echo(ngx_http_request_t *r)
     ngx_http_relay_ctx_t  *ctx;
 
     ctx = ngx_http_relay_ctx(r);
-    wire = ctx->plan.candidates[0].wire;
+    wire = ctx->plan->candidates[0].wire;
 
-    ctx->attempt.candidate = &ctx->plan.candidates[0];
+    ctx->attempt.candidate = &ctx->plan->candidates[0];
     ctx->attempts = 1;
     ctx->first_token = ngx_current_msec;
 

@@ -65,7 +65,7 @@ ngx_http_relay_peer_init(ngx_http_request_t *r,
     pc->free = ngx_http_relay_peer_free;
     pc->set_session = ngx_http_relay_set_session;
     pc->save_session = ngx_http_relay_save_session;
-    pc->tries = ctx->plan.count;
+    pc->tries = ctx->plan->count;
 
     return NGX_OK;
 }
@@ -135,9 +135,9 @@ ngx_http_relay_next_candidate(ngx_http_relay_ctx_t *ctx)
         ctx->begun = ngx_current_msec;
     }
 
-    while (ctx->candidate < ctx->plan.count) {
+    while (ctx->candidate < ctx->plan->count) {
 
-        candidate = &ctx->plan.candidates[ctx->candidate];
+        candidate = &ctx->plan->candidates[ctx->candidate];
 
         if (ngx_current_msec - ctx->begun >= candidate->timeouts.total_ms) {
             ctx->last = RELAY_ERR_UPSTREAM_TIMEOUT;

@@ -355,6 +355,7 @@ ngx_http_relay_inflate(ngx_http_relay_ctx_t *ctx, ngx_str_t *out)
     }
 
     size = 0;
+    rc = Z_OK;
 
     do {
         grown = ngx_http_relay_body_grow(ctx, out, &size, 1);

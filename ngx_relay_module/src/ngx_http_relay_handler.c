@@ -75,6 +75,17 @@ ngx_http_relay_create_ctx(ngx_http_request_t *r)
         return NULL;
     }
 
+    /* neither is worth zeroing: both are filled before they are read */
+
+    ctx->plan = ngx_palloc(r->pool, sizeof(relay_plan_t));
+    ctx->conf = ngx_palloc(r->pool, sizeof(ngx_http_upstream_conf_t));
+
+    if (ctx->plan == NULL || ctx->conf == NULL) {
+        return NULL;
+    }
+
+    ctx->plan->count = 0;
+
     ctx->request = r;
     ctx->rmcf = ngx_http_get_module_main_conf(r, ngx_relay_module);
     ctx->received_us = ngx_http_relay_now_us();
@@ -553,7 +564,7 @@ ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx)
     }
 
     if (relay_route_passthrough(ctx->rmcf->config, ctx->key,
-                                ctx->match.dialect, random, &ctx->plan, &error)
+                                ctx->match.dialect, random, ctx->plan, &error)
         != RELAY_ERR_NONE)
     {
         ngx_http_finalize_request(r, ngx_http_relay_refuse(r, &error));
@@ -609,14 +620,14 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
 
     if (relay_route_plan(ctx->rmcf->config, ctx->key,
                          ctx->envelope.model_name, ctx->match.wire, random,
-                         &ctx->plan, &scratch, &error)
+                         ctx->plan, &scratch, &error)
         != RELAY_ERR_NONE)
     {
         ngx_http_finalize_request(r, ngx_http_relay_refuse(r, &error));
         return;
     }
 
-    if (ctx->plan.candidates[0].host->echo) {
+    if (ctx->plan->candidates[0].host->echo) {
 
         if (ctx->match.operation == RELAY_OP_AUXILIARY) {
             ngx_http_finalize_request(r, ngx_http_relay_refuse_code(r,

@@ -133,16 +133,19 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
 {
     u_char              *p;
     size_t               len;
-    ngx_uint_t           i, pass;
+    ngx_uint_t           i, copy;
     ngx_list_part_t     *part;
     ngx_table_elt_t     *h;
     ngx_http_request_t  *r;
 
     r = ctx->request;
     len = 0;
-    p = NULL;
 
-    for (pass = 0; pass < 2; pass++) {
+    /* room for all of them: to tell which pass costs more than the room */
+
+    for (copy = 0; copy < 2; copy++) {
+
+        p = ctx->forward.data;
 
         part = &r->headers_in.headers.part;
         h = part->elts;
@@ -159,13 +162,13 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
                 i = 0;
             }
 
-            if (ngx_http_relay_request_drops(ctx, &h[i])) {
+            if (!copy) {
+                len += h[i].key.len + sizeof(": ") - 1 + h[i].value.len
+                       + sizeof(CRLF) - 1;
                 continue;
             }
 
-            if (pass == 0) {
-                len += h[i].key.len + sizeof(": ") - 1 + h[i].value.len
-                       + sizeof(CRLF) - 1;
+            if (ngx_http_relay_request_drops(ctx, &h[i])) {
                 continue;
             }
 
@@ -175,16 +178,15 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
             *p++ = CR; *p++ = LF;
         }
 
-        if (pass == 0) {
-            p = ngx_pnalloc(r->pool, len + 1);
-            if (p == NULL) {
+        if (!copy) {
+            ctx->forward.data = ngx_pnalloc(r->pool, len + 1);
+            if (ctx->forward.data == NULL) {
                 return NGX_ERROR;
             }
-
-            ctx->forward.data = p;
-            ctx->forward.len = len;
         }
     }
+
+    ctx->forward.len = p - ctx->forward.data;
 
     return NGX_OK;
 }
@@ -215,8 +217,8 @@ ngx_http_relay_request_drops(ngx_http_relay_ctx_t *ctx, ngx_table_elt_t *h)
 
     /* where a provider takes its key, the caller has no say */
 
-    for (i = 0; i < ctx->plan.count; i++) {
-        if (relay_span_eq(name, ctx->plan.candidates[i].host->auth_header)) {
+    for (i = 0; i < ctx->plan->count; i++) {
+        if (relay_span_eq(name, ctx->plan->candidates[i].host->auth_header)) {
             return 1;
         }
     }
@@ -241,6 +243,12 @@ ngx_http_relay_connection_names(ngx_http_request_t *r, ngx_table_elt_t *h)
 
     p = connection->value.data;
     last = p + connection->value.len;
+
+    if (relay_span_case_eq(ngx_http_relay_span(&connection->value),
+                           RELAY_SPAN("keep-alive")))
+    {
+        return 0;
+    }
 
     while (p < last) {
 

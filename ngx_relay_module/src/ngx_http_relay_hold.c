@@ -485,7 +485,7 @@ ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx)
                                          &answer);
 
         if (answer.is_error && attempt->status.code < 300
-            && ctx->candidate + 1 < ctx->plan.count)
+            && ctx->candidate + 1 < ctx->plan->count)
         {
             attempt->failure = RELAY_ERR_UPSTREAM_ERROR;
             return ngx_http_relay_fail(ctx, &attempt->held);

@@ -307,7 +307,7 @@ ngx_http_relay_block(ngx_http_relay_ctx_t *ctx)
 
     } else {
         size = (ctx->attempt.mode == NGX_HTTP_RELAY_OPAQUE)
-               ? ctx->conf.buffer_size : NGX_HTTP_RELAY_BLOCK;
+               ? ctx->conf->buffer_size : NGX_HTTP_RELAY_BLOCK;
 
         b = ngx_create_temp_buf(ctx->request->pool, size);
         cl = ngx_alloc_chain_link(ctx->request->pool);

@@ -36,7 +36,7 @@ ngx_http_relay_upstream_start(ngx_http_request_t *r)
     ngx_http_relay_endpoint_t  *ep;
 
     ctx = ngx_http_relay_ctx(r);
-    ep = ctx->rmcf->endpoints[ctx->plan.candidates[0].host->index];
+    ep = ctx->rmcf->endpoints[ctx->plan->candidates[0].host->index];
 
     if (ep == NULL || ep->naddrs || ep->literal
         || ctx->rmcf->resolver == NULL)
@@ -78,7 +78,7 @@ ngx_http_relay_wait(ngx_http_relay_ctx_t *ctx, ngx_http_relay_endpoint_t *ep)
     ngx_queue_insert_tail(&ep->waiters, &ctx->waiting);
     ctx->queued = 1;
 
-    ngx_add_timer(&ctx->wait, ctx->plan.candidates[0].timeouts.connect_ms);
+    ngx_add_timer(&ctx->wait, ctx->plan->candidates[0].timeouts.connect_ms);
 
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
@@ -155,8 +155,8 @@ ngx_http_relay_begin(ngx_http_relay_ctx_t *ctx)
 
     /* limits differ by try, so each request owns its configuration */
 
-    ctx->conf = ctx->rmcf->upstream_conf;
-    u->conf = &ctx->conf;
+    *ctx->conf = ctx->rmcf->upstream_conf;
+    u->conf = ctx->conf;
 
     if (ctx->match.operation == RELAY_OP_NONE
         && !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD)))
@@ -167,7 +167,7 @@ ngx_http_relay_begin(ngx_http_relay_ctx_t *ctx)
          */
 
         ctx->once = 1;
-        ctx->conf.next_upstream &= ~NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT;
+        ctx->conf->next_upstream &= ~NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT;
     }
 
     u->create_request = ngx_http_relay_create_request;
@@ -231,10 +231,10 @@ ngx_http_relay_set_timers(ngx_http_relay_ctx_t *ctx)
     spent = ngx_current_msec - ctx->begun;
     left = (spent < limits->total_ms) ? limits->total_ms - spent : 1;
 
-    ctx->conf.connect_timeout = ngx_min((ngx_msec_t) limits->connect_ms, left);
-    ctx->conf.read_timeout = ngx_min((ngx_msec_t) limits->first_token_ms,
+    ctx->conf->connect_timeout = ngx_min((ngx_msec_t) limits->connect_ms, left);
+    ctx->conf->read_timeout = ngx_min((ngx_msec_t) limits->first_token_ms,
                                      left);
-    ctx->conf.send_timeout = ngx_min((ngx_msec_t) limits->first_token_ms,
+    ctx->conf->send_timeout = ngx_min((ngx_msec_t) limits->first_token_ms,
                                      left);
 }
 
@@ -402,7 +402,7 @@ ngx_http_relay_header_done(ngx_http_relay_ctx_t *ctx)
 
         rest = b->last - b->pos;
 
-        p = ngx_palloc(ctx->request->pool, ctx->conf.buffer_size);
+        p = ngx_palloc(ctx->request->pool, ctx->conf->buffer_size);
         if (p == NULL) {
             return NGX_ERROR;
         }
@@ -410,7 +410,7 @@ ngx_http_relay_header_done(ngx_http_relay_ctx_t *ctx)
         b->last = ngx_cpymem(p, b->pos, rest);
         b->start = p;
         b->pos = p;
-        b->end = p + ctx->conf.buffer_size;
+        b->end = p + ctx->conf->buffer_size;
     }
 
     attempt->body_start = b->pos;

@@ -473,7 +473,8 @@ static void headers(void **state)
     refused(HOST("'serves': [~'a b']"), "hosts.a.serves[0]", "a pattern of printable characters");
 }
 
-#define A "'hosts': {'a': {'base_url': 'https://h', 'formats': ['openai-chat']}, 'e': {'echo': true}}"
+#define A                                                                                          \
+    "'hosts': {'a': {'base_url': 'https://h', 'formats': ['openai-chat']}, 'e': {'echo': true}}"
 
 static void models(void **state)
 {
@@ -537,7 +538,9 @@ static void provider_keys(void **state)
             "printable");
 }
 
-#define K A ", 'provider_keys': {'k': {'host': 'a', 'value': 'x'}, 'main-key': {'host': 'a', 'value': 'y'}}"
+#define K                                                                                          \
+    A ", 'provider_keys': {'k': {'host': 'a', 'value': 'x'}, 'main-key': {'host': 'a', 'value': "  \
+      "'y'}}"
 
 static void pools_and_policies(void **state)
 {
@@ -573,7 +576,7 @@ static void the_same_key_in_two_pools(void **state)
     check_release(&arena);
 }
 
-#define P "'policies': {'x': {}}"
+#define P   "'policies': {'x': {}}"
 #define RLY "rly_01234567ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef3bgdHc"
 #define SHA "91d402d7f382f5209357649631365922853062107e48343f8fb493879924e6ef"
 
@@ -854,9 +857,9 @@ static void digest_of(size_t i, relay_digest_t *digest)
 static void many_entries(void **state)
 {
     enum { KEYS = 100000, MODELS = 5000 };
-    char *keys = repeat("{'policies': {'x': {}}, 'relay_keys': {",
-                        "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}", KEYS,
-                        "}}");
+    char *keys =
+        repeat("{'policies': {'x': {}}, 'relay_keys': {",
+               "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}", KEYS, "}}");
     char *models = repeat("{'hosts': {'e': {'echo': true}}, 'models': {",
                           "'v/model-%1$zu': {'offers': [{'host': 'e'}], "
                           "'aliases': ['model-%1$zu', 'm%1$zu']}",
@@ -901,9 +904,9 @@ static void every_number_of_keys(void **state)
 {
     (void)state;
     for (size_t count = 0; count < 40; count++) {
-        char *text = repeat("{'policies': {'x': {}}, 'relay_keys': {",
-                            "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}",
-                            count, "}}");
+        char *text =
+            repeat("{'policies': {'x': {}}, 'relay_keys': {",
+                   "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}", count, "}}");
         check_arena_t arena = {0};
         const relay_config_t *config = check_build(&arena, text);
         for (size_t i = 0; i < 40; i++) {

@@ -45,7 +45,8 @@ static void taken_apart(void **state)
         {"https://[2001:DB8::a.b]", true, NULL, 0, false, NULL},
         {"https://[2001:db8:0:1:2:3:4:5]/x", true, "2001:db8:0:1:2:3:4:5", 443, true, "/x"},
         {"https://[::ffff:10.0.0.1]", true, "::ffff:10.0.0.1", 443, true, ""},
-        {"https://h/a%2Fb/~x;y=1,2:3@4!$&'()*+", true, "h", 443, true, "/a%2Fb/~x;y=1,2:3@4!$&'()*+"},
+        {"https://h/a%2Fb/~x;y=1,2:3@4!$&'()*+", true, "h", 443, true,
+         "/a%2Fb/~x;y=1,2:3@4!$&'()*+"},
         {"https://a-b.1c.x9/...", true, "a-b.1c.x9", 443, true, "/..."},
     };
 
