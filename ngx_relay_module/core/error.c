@@ -68,6 +68,8 @@ static const row_t rows[RELAY_ERR_COUNT] = {
         ROW("upstream_cut", BAD_GATEWAY, "The provider's answer ended before it was complete."),
     [RELAY_ERR_UPSTREAM_ERROR] =
         ROW("upstream_error", BAD_GATEWAY, "The provider reported an error during its answer."),
+    [RELAY_ERR_SHUTTING_DOWN] =
+        ROW("shutting_down", UNAVAILABLE, "Relay is restarting. Try again."),
     [RELAY_ERR_INTERNAL] =
         ROW("internal_error", INTERNAL, "The request could not be handled. Try again later."),
 };

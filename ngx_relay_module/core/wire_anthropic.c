@@ -44,20 +44,28 @@ static relay_span_t type_of_status(unsigned status)
     }
 }
 
+static bool names(relay_span_t message, relay_span_t param)
+{
+    while (message.len > param.len && !relay_span_starts(message, param)) {
+        message = relay_span_from(message, 1);
+    }
+    return relay_span_starts(message, param);
+}
+
 /* There is no param member here: a sentence that does not say which field is
  * meant gets the field's name in front. */
 static void put_message(relay_buf_t *out, const relay_error_t *error)
 {
-    uint8_t bytes[512];
+    uint8_t bytes[1024];
     relay_buf_t text = relay_buf(bytes, sizeof(bytes));
 
-    if (error->message.len != 0 || error->param.len == 0) {
+    if (names(relay_wire_message(error), error->param)) {
         relay_buf_put_json(out, relay_wire_message(error));
         return;
     }
     relay_buf_put(&text, error->param);
     RELAY_PUT(&text, ": ");
-    relay_buf_put(&text, relay_error_sentence(error->code));
+    relay_buf_put(&text, relay_wire_message(error));
     relay_buf_put_json(out, relay_buf_span(&text));
 }
 

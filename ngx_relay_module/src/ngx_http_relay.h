@@ -12,6 +12,7 @@
  *   ngx_http_relay_upstream.c  the passage through nginx's upstream, its end
  *   ngx_http_relay_hold.c      the answer: hold, fail over or commit
  *   ngx_http_relay_stream.c    event streams and what goes out to the client
+ *   ngx_http_relay_drain.c     requests under way when a worker is replaced
  *   ngx_http_relay_headers.c   which headers pass, in either direction
  *   ngx_http_relay_answer.c    answers of our own: errors, models, echo
  *   ngx_http_relay_variables.c what log_format can see
@@ -171,6 +172,7 @@ typedef struct {
     ngx_str_t                        content_type;
     ngx_str_t                        content_encoding;
     ngx_str_t                        retry_after;
+    ngx_str_t                        connection;  /* the last such header */
     u_char                          *body_start;  /* in u->buffer */
     off_t                            length;      /* left; -1: until the end */
     off_t                            total;       /* as announced; -1: unknown */
@@ -235,6 +237,7 @@ typedef struct {
     ngx_str_t                        request_id;
     u_char                           request_id_data[NGX_HTTP_RELAY_REQUEST_ID_LEN];
 
+    ngx_queue_t                      running;     /* while there are attempts */
     ngx_queue_t                      waiting;     /* for an address */
     ngx_event_t                      wait;
 
@@ -246,6 +249,12 @@ typedef struct {
     unsigned                         once:1;      /* not to be sent twice */
     unsigned                         queued:1;    /* in an endpoint's waiters */
     unsigned                         inflating:1;
+    unsigned                         listed:1;    /* in the running requests */
+    unsigned                         draining:1;  /* the worker is about to exit */
+    unsigned                         root:1;      /* the base URL itself */
+    unsigned                         hidden_cr:1; /* a hidden item ended in CR */
+    unsigned                         passed_cr:1; /* one that was passed on did */
+    unsigned                         named:1;     /* Connection names headers */
 } ngx_http_relay_ctx_t;
 
 
@@ -343,6 +352,12 @@ ngx_int_t ngx_http_relay_input_filter(void *data, ssize_t bytes);
 relay_chunked_status_t ngx_http_relay_payload(ngx_http_relay_try_t *attempt,
     relay_span_t *raw, relay_span_t *data);
 
+/* ngx_http_relay_drain.c */
+
+void ngx_http_relay_drain_init(ngx_cycle_t *cycle);
+void ngx_http_relay_drain_add(ngx_http_relay_ctx_t *ctx);
+void ngx_http_relay_drain_remove(ngx_http_relay_ctx_t *ctx);
+
 /* ngx_http_relay_headers.c */
 
 /* builds ctx->forward */
@@ -354,6 +369,8 @@ ngx_table_elt_t *ngx_http_relay_request_header(ngx_http_request_t *r,
 /* one line of the provider's header; NGX_ERROR: the answer is invalid */
 ngx_int_t ngx_http_relay_upstream_header(ngx_http_relay_ctx_t *ctx,
     ngx_str_t *name, ngx_str_t *value);
+/* drops what "Connection" names; for when the header is whole */
+void ngx_http_relay_drop_named(ngx_http_relay_try_t *attempt);
 /* the committed try's headers and our own, to r->headers_out */
 ngx_int_t ngx_http_relay_set_headers(ngx_http_relay_ctx_t *ctx,
     ngx_array_t *headers, ngx_uint_t status, ngx_uint_t retry_after);
@@ -375,8 +392,22 @@ ngx_int_t ngx_http_relay_send_json(ngx_http_request_t *r, ngx_uint_t status,
 ngx_int_t ngx_http_relay_send_models(ngx_http_request_t *r);
 ngx_int_t ngx_http_relay_send_echo(ngx_http_request_t *r);
 ngx_int_t ngx_http_relay_send_empty(ngx_http_request_t *r, ngx_uint_t status);
-/* the answer after the last try failed, from a finalize callback */
-ngx_int_t ngx_http_relay_send_failure(ngx_http_relay_ctx_t *ctx);
+
+/* what to say after the last try has failed */
+
+typedef struct {
+    ngx_uint_t                       status;
+    ngx_uint_t                       retry_after;
+    ngx_str_t                        body;
+    ngx_array_t                     *headers;     /* the provider's, or NULL */
+    relay_error_code_t               code;
+    unsigned                         own:1;       /* in our words */
+} ngx_http_relay_last_word_t;
+
+ngx_int_t ngx_http_relay_last_word(ngx_http_relay_ctx_t *ctx,
+    ngx_http_relay_last_word_t *word);
+/* sends it, from a finalize callback */
+ngx_int_t ngx_http_relay_send_last_word(ngx_http_relay_ctx_t *ctx);
 
 /* ngx_http_relay_variables.c */
 

@@ -41,6 +41,14 @@ ngx_http_relay_refuse(ngx_http_request_t *r, relay_error_t *error)
     ctx = ngx_http_relay_ctx(r);
     ctx->error = error->code;
 
+    if (r->headers_in.expect && !r->expect_tested) {
+
+        /* the client waits to be told to send its body: it need not */
+
+        r->expect_tested = 1;
+        r->keepalive = 0;
+    }
+
     rc = ngx_http_discard_request_body(r);
 
     if (rc != NGX_OK) {
@@ -377,18 +385,15 @@ ngx_http_relay_send_echo(ngx_http_request_t *r)
  */
 
 ngx_int_t
-ngx_http_relay_send_failure(ngx_http_relay_ctx_t *ctx)
+ngx_http_relay_last_word(ngx_http_relay_ctx_t *ctx,
+    ngx_http_relay_last_word_t *word)
 {
-    ngx_int_t                  rc;
-    ngx_str_t                  body;
-    ngx_uint_t                 status;
     relay_error_t              error;
-    ngx_array_t               *headers;
     ngx_http_relay_failure_t  *failure;
 
     failure = &ctx->failure;
-    headers = NULL;
 
+    ngx_memzero(word, sizeof(ngx_http_relay_last_word_t));
     ngx_memzero(&error, sizeof(relay_error_t));
 
     error.code = ctx->last ? ctx->last : RELAY_ERR_UPSTREAM_UNREACHABLE;
@@ -396,36 +401,49 @@ ngx_http_relay_send_failure(ngx_http_relay_ctx_t *ctx)
     if (failure->status) {
         error.code = RELAY_ERR_UPSTREAM_STATUS;
         error.status = failure->status;
-        error.retry_after_s = failure->retry_after;
         error.message = ngx_http_relay_span(&failure->message);
-        headers = &failure->headers;
+
+        word->retry_after = failure->retry_after;
+        word->headers = &failure->headers;
+        word->body = failure->body;
+
         ctx->attempt.candidate = failure->candidate;
     }
 
-    status = ctx->match.dialect->status(&error);
+    word->code = error.code;
+    word->status = ctx->match.dialect->status(&error);
+    word->own = (word->body.len == 0);
 
-    if (failure->body.len) {
-        body = failure->body;
+    return word->own ? ngx_http_relay_write_error(ctx, &error, &word->body)
+                     : NGX_OK;
+}
 
-    } else {
-        ctx->error = error.code;
 
-        if (ngx_http_relay_write_error(ctx, &error, &body) != NGX_OK) {
-            return NGX_ERROR;
-        }
+ngx_int_t
+ngx_http_relay_send_last_word(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_int_t                   rc;
+    ngx_http_relay_last_word_t  word;
+
+    if (ngx_http_relay_last_word(ctx, &word) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    if (ngx_http_relay_set_headers(ctx, headers, status, error.retry_after_s)
+    ctx->error = word.own ? word.code : RELAY_ERR_NONE;
+
+    if (ngx_http_relay_set_headers(ctx, word.headers, word.status,
+                                   word.retry_after)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    rc = ngx_http_relay_send(ctx->request, status, "application/json", &body);
+    rc = ngx_http_relay_send(ctx->request, word.status, "application/json",
+                             &word.body);
 
-    /* after the headers: it is for the log alone */
+    /* the headers are out: for the log it is an error, whoever worded it */
 
-    ctx->error = error.code;
+    ctx->error = word.code;
 
     return rc;
 }

@@ -188,6 +188,8 @@ ngx_http_relay_route_path(ngx_http_relay_ctx_t *ctx)
         /* "location /llm/": the caller's base URL ends there */
 
         stripped = ngx_http_relay_strip_location(r, path);
+        ctx->root = stripped.len == 0
+                    || relay_span_eq(stripped, RELAY_SPAN("/"));
 
         if (stripped.len != path.len) {
             relay_wire_match(stripped, hint, &match);
@@ -202,13 +204,13 @@ ngx_http_relay_route_path(ngx_http_relay_ctx_t *ctx)
 }
 
 
-/* as sent, %2F and all; base URLs that end in a slash make two of them */
+/* as sent, %2F and all, but for the doubled slashes of pasted base URLs */
 
 static relay_span_t
 ngx_http_relay_raw_path(ngx_http_request_t *r)
 {
-    size_t  len;
-    u_char  *p;
+    size_t   i, len;
+    u_char  *p, *path, *last;
 
     p = r->unparsed_uri.data;
 
@@ -216,12 +218,25 @@ ngx_http_relay_raw_path(ngx_http_request_t *r)
                   && p[len] != '#'; len++)
     { /* void */ }
 
-    while (len > 1 && p[0] == '/' && p[1] == '/') {
-        p++;
-        len--;
+    if (len < 2 || ngx_strlcasestrn(p, p + len, (u_char *) "//", 2 - 1) == NULL)
+    {
+        return relay_span(p, len);
     }
 
-    return relay_span(p, len);
+    path = ngx_pnalloc(r->pool, len);
+    if (path == NULL) {
+        return relay_span(p, len);
+    }
+
+    last = path;
+
+    for (i = 0; i < len; i++) {
+        if (p[i] != '/' || last == path || last[-1] != '/') {
+            *last++ = p[i];
+        }
+    }
+
+    return relay_span(path, last - path);
 }
 
 
@@ -300,16 +315,17 @@ ngx_http_relay_refused_by_nginx(ngx_http_request_t *r)
         error.message = RELAY_SPAN("The request line is too long.");
         break;
 
-    case NGX_HTTP_REQUEST_HEADER_TOO_LARGE:
-        error.status = 431;
+    case 431:
         error.message = RELAY_SPAN("A request header is too large.");
         break;
 
-    default:
+    case NGX_HTTP_NOT_ALLOWED:
+        error.code = RELAY_ERR_METHOD_NOT_ALLOWED;
+        break;
 
-        if (r->err_status >= NGX_HTTP_INTERNAL_SERVER_ERROR) {
-            error.code = RELAY_ERR_INTERNAL;
-        }
+    case NGX_HTTP_INTERNAL_SERVER_ERROR:
+        error.code = RELAY_ERR_INTERNAL;
+        break;
     }
 
     r->err_status = 0;
@@ -335,7 +351,7 @@ ngx_http_relay_greeting(ngx_http_relay_ctx_t *ctx)
         return ngx_http_relay_send_empty(r, NGX_HTTP_NO_CONTENT);
     }
 
-    if (r->uri.len == 1 && (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
+    if (ctx->root && (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))) {
         return ngx_http_relay_send_empty(r, NGX_HTTP_OK);
     }
 

@@ -16,8 +16,10 @@ static ngx_uint_t ngx_http_relay_prefixed(ngx_str_t *prefixes, u_char *lowcase,
     size_t len);
 static ngx_uint_t ngx_http_relay_request_drops(ngx_http_relay_ctx_t *ctx,
     ngx_table_elt_t *h);
+static ngx_uint_t ngx_http_relay_lists(ngx_str_t *tokens, u_char *name,
+    size_t len);
 static ngx_uint_t ngx_http_relay_connection_names(ngx_http_request_t *r,
-    ngx_table_elt_t *h);
+    ngx_table_elt_t *header);
 static ngx_int_t ngx_http_relay_framing(ngx_http_relay_try_t *attempt,
     u_char *lowcase, size_t len, ngx_str_t *value);
 static ngx_int_t ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx);
@@ -141,6 +143,11 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
     r = ctx->request;
     len = 0;
 
+    h = ngx_http_relay_request_header(r, "connection",
+                                      sizeof("connection") - 1);
+    ctx->named = h && !relay_span_case_eq(ngx_http_relay_span(&h->value),
+                                          RELAY_SPAN("keep-alive"));
+
     /* room for all of them: to tell which pass costs more than the room */
 
     for (copy = 0; copy < 2; copy++) {
@@ -203,7 +210,7 @@ ngx_http_relay_request_drops(ngx_http_relay_ctx_t *ctx, ngx_table_elt_t *h)
                                  h->lowcase_key, h->key.len)
         || ngx_http_relay_prefixed(ngx_http_relay_request_dropped_prefixes,
                                    h->lowcase_key, h->key.len)
-        || ngx_http_relay_connection_names(ctx->request, h))
+        || (ctx->named && ngx_http_relay_connection_names(ctx->request, h)))
     {
         return 1;
     }
@@ -230,25 +237,12 @@ ngx_http_relay_request_drops(ngx_http_relay_ctx_t *ctx, ngx_table_elt_t *h)
 /* "Connection: close, x-foo" makes x-foo a header of the connection */
 
 static ngx_uint_t
-ngx_http_relay_connection_names(ngx_http_request_t *r, ngx_table_elt_t *h)
+ngx_http_relay_lists(ngx_str_t *tokens, u_char *name, size_t len)
 {
-    u_char           *p, *last, *start;
-    ngx_table_elt_t  *connection;
+    u_char  *p, *last, *start;
 
-    connection = r->headers_in.connection;
-
-    if (connection == NULL) {
-        return 0;
-    }
-
-    p = connection->value.data;
-    last = p + connection->value.len;
-
-    if (relay_span_case_eq(ngx_http_relay_span(&connection->value),
-                           RELAY_SPAN("keep-alive")))
-    {
-        return 0;
-    }
+    p = tokens->data;
+    last = p + tokens->len;
 
     while (p < last) {
 
@@ -262,15 +256,77 @@ ngx_http_relay_connection_names(ngx_http_request_t *r, ngx_table_elt_t *h)
             p++;
         }
 
-        if ((size_t) (p - start) == h->key.len
-            && h->key.len
-            && ngx_strncasecmp(start, h->key.data, h->key.len) == 0)
+        if ((size_t) (p - start) == len
+            && len
+            && ngx_strncasecmp(start, name, len) == 0)
         {
             return 1;
         }
     }
 
     return 0;
+}
+
+
+static ngx_uint_t
+ngx_http_relay_connection_names(ngx_http_request_t *r, ngx_table_elt_t *header)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return 0;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == sizeof("connection") - 1
+            && ngx_memcmp(h[i].lowcase_key, "connection",
+                          sizeof("connection") - 1)
+               == 0
+            && ngx_http_relay_lists(&h[i].value, header->key.data,
+                                    header->key.len))
+        {
+            return 1;
+        }
+    }
+}
+
+
+/* the same for the provider's answer */
+
+void
+ngx_http_relay_drop_named(ngx_http_relay_try_t *attempt)
+{
+    ngx_uint_t                i, kept;
+    ngx_http_relay_header_t  *h;
+
+    if (attempt->connection.len == 0) {
+        return;
+    }
+
+    h = attempt->headers.elts;
+    kept = 0;
+
+    for (i = 0; i < attempt->headers.nelts; i++) {
+        if (!ngx_http_relay_lists(&attempt->connection, h[i].name.data,
+                                  h[i].name.len))
+        {
+            h[kept++] = h[i];
+        }
+    }
+
+    attempt->headers.nelts = kept;
 }
 
 
@@ -407,6 +463,7 @@ ngx_http_relay_framing(ngx_http_relay_try_t *attempt, u_char *lowcase,
             attempt->close = 1;
         }
 
+        attempt->connection = *value;
         return NGX_OK;
     }
 

@@ -33,8 +33,12 @@ static ngx_int_t ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx,
     ngx_uint_t status, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx,
     relay_span_t body);
+static ngx_int_t ngx_http_relay_release_failure(ngx_http_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_relay_pend(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx);
-static ngx_int_t ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx,
+    ngx_uint_t retry_after);
+static ngx_int_t ngx_http_relay_commit_answer(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_copy_headers(ngx_http_relay_ctx_t *ctx);
 
 
@@ -305,7 +309,7 @@ ngx_http_relay_held(ngx_http_relay_ctx_t *ctx)
             || ctx->stream.end_seen
             || ctx->pending_size > NGX_HTTP_RELAY_STREAM_HOLD)
         {
-            return ngx_http_relay_commit(ctx);
+            return ngx_http_relay_commit_answer(ctx);
         }
 
         if (attempt->complete) {
@@ -320,7 +324,7 @@ ngx_http_relay_held(ngx_http_relay_ctx_t *ctx)
                                  : NGX_AGAIN;
 
     default:
-        return ngx_http_relay_commit(ctx);
+        return ngx_http_relay_commit_answer(ctx);
     }
 }
 
@@ -358,7 +362,69 @@ ngx_http_relay_fail(ngx_http_relay_ctx_t *ctx, ngx_str_t *body)
         return NGX_ERROR;
     }
 
-    return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+    if (ctx->candidate + 1 < ctx->plan->count) {
+        return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+    }
+
+    ctx->last = attempt->failure;
+
+    return ngx_http_relay_release_failure(ctx);
+}
+
+
+/*
+ * The last candidate has failed by its answer: what is to be said takes the
+ * place of that answer. (Where no answer came, nginx ends the request and
+ * ngx_http_relay_finalize_request() says it, at the price of the caller's
+ * connection.)
+ */
+
+static ngx_int_t
+ngx_http_relay_release_failure(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_http_relay_try_t        *attempt;
+    ngx_http_relay_last_word_t   word;
+
+    attempt = &ctx->attempt;
+
+    if (ngx_http_relay_last_word(ctx, &word) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_relay_stream_reset(ctx);
+
+    if (attempt->body_start == NULL) {
+        attempt->body_start = ctx->request->upstream->buffer.start;
+    }
+
+    attempt->mode = NGX_HTTP_RELAY_WHOLE;
+    attempt->complete = 1;
+    attempt->held = word.body;
+    attempt->status.code = word.status;
+    attempt->retry_after.len = 0;
+
+    ngx_str_set(&attempt->content_type, "application/json");
+    ngx_str_null(&attempt->content_encoding);
+
+    if (word.headers) {
+        attempt->headers = *word.headers;
+
+    } else {
+        attempt->headers.nelts = 0;
+    }
+
+    ctx->error = word.own ? word.code : RELAY_ERR_NONE;
+
+    rc = ngx_http_relay_pend(ctx);
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_relay_commit(ctx, word.retry_after);
+    }
+
+    ctx->error = word.code;
+
+    return rc;
 }
 
 
@@ -472,8 +538,6 @@ ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx, relay_span_t body)
 static ngx_int_t
 ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx)
 {
-    ngx_buf_t             *b;
-    ngx_chain_t           *cl;
     relay_answer_t         answer;
     ngx_http_relay_try_t  *attempt;
 
@@ -497,36 +561,67 @@ ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx)
 
     ctx->first_token = ngx_current_msec;
 
-    if (attempt->held.len) {
-        b = ngx_calloc_buf(ctx->request->pool);
-        cl = ngx_alloc_chain_link(ctx->request->pool);
-
-        if (b == NULL || cl == NULL) {
-            return NGX_ERROR;
-        }
-
-        b->start = attempt->held.data;
-        b->pos = b->start;
-        b->last = b->start + attempt->held.len;
-        b->end = b->last;
-        b->memory = 1;
-        b->tag = ctx->request->upstream->output.tag;
-
-        cl->buf = b;
-        cl->next = NULL;
-
-        ctx->pending = cl;
-        ctx->pending_tail = cl;
+    if (ngx_http_relay_pend(ctx) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    return ngx_http_relay_commit(ctx);
+    return ngx_http_relay_commit_answer(ctx);
+}
+
+
+/* the held body, in place, to the pending output */
+
+static ngx_int_t
+ngx_http_relay_pend(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_buf_t    *b;
+    ngx_str_t    *held;
+    ngx_chain_t  *cl;
+
+    held = &ctx->attempt.held;
+
+    if (held->len == 0) {
+        return NGX_OK;
+    }
+
+    b = ngx_calloc_buf(ctx->request->pool);
+    cl = ngx_alloc_chain_link(ctx->request->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->start = held->data;
+    b->pos = b->start;
+    b->last = b->start + held->len;
+    b->end = b->last;
+    b->memory = 1;
+    b->tag = ctx->request->upstream->output.tag;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    ctx->pending = cl;
+    ctx->pending_tail = cl;
+
+    return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx)
+ngx_http_relay_commit_answer(ngx_http_relay_ctx_t *ctx)
 {
-    ngx_uint_t             retry_after;
+    ngx_str_t  *value;
+
+    value = &ctx->attempt.retry_after;
+
+    return ngx_http_relay_commit(ctx, ngx_http_relay_retry_after(value));
+}
+
+
+static ngx_int_t
+ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx, ngx_uint_t retry_after)
+{
     ngx_http_upstream_t   *u;
     ngx_http_relay_try_t  *attempt;
 
@@ -537,8 +632,6 @@ ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx)
     ctx->cost_us += ngx_http_relay_now_us() - ctx->entered_us;
     ctx->alive = ngx_current_msec;
     ctx->progress = ngx_current_msec;
-
-    retry_after = ngx_http_relay_retry_after(&attempt->retry_after);
 
     if (ngx_http_relay_copy_headers(ctx) != NGX_OK
         || ngx_http_relay_set_headers(ctx, &attempt->headers,

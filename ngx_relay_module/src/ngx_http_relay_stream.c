@@ -21,6 +21,9 @@ static void *ngx_http_relay_resize(void *owner, void *block, size_t size);
 static void ngx_http_relay_sse_cleanup(void *data);
 static ngx_int_t ngx_http_relay_item(ngx_http_relay_ctx_t *ctx,
     relay_sse_status_t status, relay_sse_item_t *item);
+static ngx_uint_t ngx_http_relay_ends_in_cr(relay_span_t raw);
+static ngx_int_t ngx_http_relay_blank(ngx_http_relay_ctx_t *ctx,
+    relay_span_t raw);
 static ngx_int_t ngx_http_relay_keep_error(ngx_http_relay_ctx_t *ctx,
     relay_span_t data);
 static ngx_int_t ngx_http_relay_last_item(ngx_http_relay_ctx_t *ctx);
@@ -158,14 +161,15 @@ ngx_http_relay_item(ngx_http_relay_ctx_t *ctx, relay_sse_status_t status,
 
     ctx->alive = ngx_current_msec;
 
+    if (status == RELAY_SSE_BLANK) {
+        return ngx_http_relay_blank(ctx, item->raw);
+    }
+
     /* nothing follows the end, whatever a provider may still say */
 
     if (ctx->ended || ctx->stream.end_seen) {
+        ctx->passed_cr = 0;
         return NGX_OK;
-    }
-
-    if (status == RELAY_SSE_BLANK) {
-        return ngx_http_relay_emit(ctx, item->raw);
     }
 
     before = relay_buf(text, sizeof(text));
@@ -206,7 +210,43 @@ ngx_http_relay_item(ngx_http_relay_ctx_t *ctx, relay_sse_status_t status,
         return NGX_ERROR;
     }
 
+    ctx->hidden_cr = verdict.hide && ngx_http_relay_ends_in_cr(item->raw);
+    ctx->passed_cr = !verdict.hide && ngx_http_relay_ends_in_cr(item->raw);
+
     return verdict.hide ? NGX_OK : ngx_http_relay_emit(ctx, item->raw);
+}
+
+
+static ngx_uint_t
+ngx_http_relay_ends_in_cr(relay_span_t raw)
+{
+    return raw.len && raw.base[raw.len - 1] == CR;
+}
+
+
+/*
+ * A comment or an empty line. A line feed may be the rest of a CRLF that two
+ * reads tore apart: it goes where the event before it went.
+ */
+
+static ngx_int_t
+ngx_http_relay_blank(ngx_http_relay_ctx_t *ctx, relay_span_t raw)
+{
+    ngx_uint_t  rest;
+
+    rest = raw.len == 1 && raw.base[0] == LF;
+
+    if ((rest && ctx->hidden_cr)
+        || ((ctx->ended || ctx->stream.end_seen) && !(rest && ctx->passed_cr)))
+    {
+        ctx->hidden_cr = 0;
+        return NGX_OK;
+    }
+
+    ctx->hidden_cr = 0;
+    ctx->passed_cr = ngx_http_relay_ends_in_cr(raw);
+
+    return ngx_http_relay_emit(ctx, raw);
 }
 
 
@@ -496,7 +536,7 @@ ngx_http_relay_hand_on(ngx_http_relay_ctx_t *ctx)
 static void
 ngx_http_relay_idle_limit(ngx_http_relay_ctx_t *ctx)
 {
-    ngx_msec_int_t            left;
+    ngx_msec_int_t            left, armed;
     ngx_connection_t         *c;
     ngx_http_upstream_t      *u;
     const relay_timeouts_t   *limits;
@@ -527,11 +567,18 @@ ngx_http_relay_idle_limit(ngx_http_relay_ctx_t *ctx)
 
     u->conf->read_timeout = ngx_max(left, 1);
 
-    /* nginx leaves an armed timer alone if the change is under 300 ms */
+    if (c == NULL || !c->read->timer_set) {
+        return;
+    }
 
-    if (c && c->read->timer_set
-        && (ngx_msec_int_t) (c->read->timer.key - ngx_current_msec) > left)
-    {
+    /*
+     * nginx leaves an armed timer alone if the change is under 300 ms, which
+     * is nothing to a limit of minutes and much to one of a second.
+     */
+
+    armed = (ngx_msec_int_t) (c->read->timer.key - ngx_current_msec);
+
+    if (armed > left || left - armed > left / 16) {
         ngx_del_timer(c->read);
     }
 }

@@ -183,6 +183,8 @@ ngx_http_relay_begin(ngx_http_relay_ctx_t *ctx)
     u->buffering = 0;
     u->accel = 1;
 
+    ngx_http_relay_drain_add(ctx);
+
     ngx_http_upstream_init(r);
 }
 
@@ -398,6 +400,8 @@ ngx_http_relay_header_done(ngx_http_relay_ctx_t *ctx)
 
     attempt->header_done = 1;
 
+    ngx_http_relay_drop_named(attempt);
+
     if (b->end - b->pos < NGX_HTTP_RELAY_READ_MIN) {
 
         rest = b->last - b->pos;
@@ -434,6 +438,8 @@ ngx_http_relay_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     u = r->upstream;
     ctx = ngx_http_relay_ctx(r);
 
+    ngx_http_relay_drain_remove(ctx);
+
     if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST
         || rc == NGX_HTTP_REQUEST_TIME_OUT
         || rc == NGX_ERROR
@@ -450,12 +456,13 @@ ngx_http_relay_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
             ctx->last = RELAY_ERR_UPSTREAM_TIMEOUT;
         }
 
-        if (rc == NGX_HTTP_INTERNAL_SERVER_ERROR) {
-            ctx->last = RELAY_ERR_INTERNAL;
+        if (rc == NGX_HTTP_INTERNAL_SERVER_ERROR || ctx->draining) {
+            ctx->last = ctx->draining ? RELAY_ERR_SHUTTING_DOWN
+                                      : RELAY_ERR_INTERNAL;
             ctx->failure.status = 0;
         }
 
-        if (rc != NGX_OK && ngx_http_relay_send_failure(ctx) != NGX_ERROR) {
+        if (rc != NGX_OK && ngx_http_relay_send_last_word(ctx) != NGX_ERROR) {
             u->header_sent = 1;
         }
 
@@ -473,7 +480,10 @@ ngx_http_relay_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
 
     why = RELAY_ERR_UPSTREAM_CUT;
 
-    if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+    if (ctx->draining) {
+        why = RELAY_ERR_SHUTTING_DOWN;
+
+    } else if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
         why = RELAY_ERR_UPSTREAM_TIMEOUT;
 
     } else if (ctx->attempt.failure) {

@@ -391,6 +391,8 @@ ngx_http_relay_init_process(ngx_cycle_t *cycle)
                       "prctl(PR_SET_DUMPABLE) failed");
     }
 
+    ngx_http_relay_drain_init(cycle);
+
     return ngx_http_relay_endpoint_init_worker(cycle, rmcf);
 }
 

@@ -330,6 +330,7 @@ static void syntax(void **state)
     refused("{'hosts': {'a': {'echo': true, ~'ech\\u006f': false}}}", "hosts.a[\"ech\\u006f\"]",
             "occurs twice");
     refused("{'hosts': {}, 'models': {}, ~'hosts': {}}", "hosts", "occurs twice");
+    refused("{'hosts': {'a': {}, ~'a': {}}, x", "", "this name occurs twice");
 }
 
 static void unknown_members(void **state)
@@ -357,6 +358,10 @@ static void unknown_members(void **state)
     refused("{'pools': {'p': {~'keys': []}}}", "pools.p.keys", "known: members");
     refused("{'policies': {'x': {~'alow': []}}}", "policies.x.alow", "did you mean \"allow\"?");
     refused("{'relay_keys': {'x': {~'digest': ''}}}", "relay_keys.x.digest", "there is no member");
+    refused(
+        "{'pools': {'a':{},'b':{},'c':{},'d':{},'e':{},'f':{},'g':{},'h':{},'i':{},'j':{},'k':{},"
+        "'l':{},'m':{},'n':{}}, 'policies': {'x': {'pools': [~'zzz']}}}",
+        "policies.x.pools[0]", "known: a, b, c, d, e, f, g, h, i, j, k, l and 2 more");
     refused("{'relay_keys': {'x': {~'$Comment': ''}}}", "relay_keys.x.$Comment", "no member");
 }
 
@@ -386,6 +391,10 @@ static void types(void **state)
     refused("{'pools': {'p': {'members': ~'k'}}}", "pools.p.members", "an array of provider keys");
     refused("{'pools': {'p': {'members': [~1]}}}", "pools.p.members[0]",
             "expected a provider key's name, or an object");
+    refused("{'policies': {'x': {'max_attempts': ~'4'}}}", "policies.x.max_attempts",
+            "expected a number, found a string");
+    refused("{'relay_keys': {'x': {'policy': ~4}}}", "relay_keys.x.policy",
+            "expected a string, found a number");
     refused("{'policies': {'x': {'pools': ~'p'}}}", "policies.x.pools", "an array of pools");
     refused("{'relay_keys': {'x': {'key': ~5}}}", "relay_keys.x.key", "expected a string");
     refused("{'relay_keys': {'x': {'expires_at': ~5}}}", "relay_keys.x.expires_at", "null");
@@ -502,6 +511,8 @@ static void models(void **state)
     refused("{'models': {'m': {'aliases': [~'m']}}}", "models.m.aliases[0]", "a model \"m\"");
     refused("{'models': {'m': {'aliases': ['x']}, 'n': {'aliases': [~'x']}}}",
             "models.n.aliases[0]", "the alias \"x\" occurs twice");
+    refused("{'models': {'n': {'aliases': ['y', 'x']}, 'm': {'aliases': ['z', ~'x']}, 'l': {}}}",
+            "models.m.aliases[1]", "the alias \"x\" occurs twice");
     refused("{'models': {'m': {'aliases': [~'x y']}}}", "models.m.aliases[0]", "a model name");
     refused("{'models': {'m': {'display_name': ~'a\\u0007'}}}", "models.m.display_name",
             "control character");
@@ -845,6 +856,50 @@ static void long_names_in_messages(void **state)
     check_release(&arena);
 }
 
+static void documents_too_large(void **state)
+{
+    enum { VALUES = 8 * 1000 * 1000 };
+    uint8_t *commas = malloc(VALUES);
+    check_arena_t arena = {0};
+    relay_arena_t memory = {check_allocate, &arena};
+    relay_document_t document = {RELAY_SPAN("d"), {commas, 64 * 1024 * 1024 + 1}};
+    relay_config_fault_t fault;
+
+    (void)state;
+    assert_non_null(commas);
+    memset(commas, ',', VALUES);
+    assert_null(relay_config_build(&memory, &document, 1, &fault)); /* it is not looked at */
+    assert_string_equal(fault.message, "the document is too large");
+    document.text.len = VALUES; /* commas stand between one value more */
+    assert_null(relay_config_build(&memory, &document, 1, &fault));
+    assert_string_equal(fault.message, "the document is too large");
+    document.text.len = VALUES - 1;
+    assert_null(relay_config_build(&memory, &document, 1, &fault));
+    assert_string_equal(fault.message, "invalid JSON: unexpected ,");
+    check_release(&arena);
+    free(commas);
+}
+
+static void members_of_a_pool(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char *keys =
+            repeat("{" A ", 'provider_keys': {", "'k%zu': {'host': 'a', 'value': ''}", 1001, "}}");
+        char *pools = repeat("{'pools': {'p': {'members': [", "'k%zu'", 1000 + i, "]}}}");
+        check_arena_t arena = {0};
+        relay_arena_t memory = {check_allocate, &arena};
+        relay_document_t documents[] = {{RELAY_SPAN("k"), check_text(keys)},
+                                        {RELAY_SPAN("p"), check_text(pools)}};
+        relay_config_fault_t fault;
+        assert_int_equal(relay_config_build(&memory, documents, 2, &fault) == NULL, i);
+        assert_true(i == 0 || strcmp(fault.message, "more than 1000 members") == 0);
+        check_release(&arena);
+        free(keys);
+        free(pools);
+    }
+}
+
 static void digest_of(size_t i, relay_digest_t *digest)
 {
     char key[32];
@@ -878,7 +933,7 @@ static void many_entries(void **state)
     free(keys);
     free(models);
     assert_int_equal(config->nrelay_keys, KEYS);
-    for (size_t i = 0; i < KEYS; i++) {
+    for (size_t i = 0; i < KEYS; i += i < 1000 ? 1 : 37) {
         digest_of(i, &digest);
         const relay_relay_key_t *key = relay_config_find_key(config, &digest);
         assert_non_null(key);
@@ -976,6 +1031,8 @@ int main(void)
         cmocka_unit_test(limits),
         cmocka_unit_test(lengths),
         cmocka_unit_test(long_names_in_messages),
+        cmocka_unit_test(documents_too_large),
+        cmocka_unit_test(members_of_a_pool),
         cmocka_unit_test(many_entries),
         cmocka_unit_test(every_number_of_keys),
         cmocka_unit_test(memory_may_run_out_at_any_moment),

@@ -70,6 +70,7 @@ static void classes_are_as_agreed(void **state)
         {RELAY_ERR_UPSTREAM_KEY, "upstream_key", 502},
         {RELAY_ERR_UPSTREAM_CUT, "upstream_cut", 502},
         {RELAY_ERR_UPSTREAM_ERROR, "upstream_error", 502},
+        {RELAY_ERR_SHUTTING_DOWN, "shutting_down", 503},
         {RELAY_ERR_INTERNAL, "internal_error", 500},
     };
     const size_t count = sizeof(rows_expected) / sizeof(rows_expected[0]);

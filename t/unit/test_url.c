@@ -47,6 +47,7 @@ static void taken_apart(void **state)
         {"https://[::ffff:10.0.0.1]", true, "::ffff:10.0.0.1", 443, true, ""},
         {"https://h/a%2Fb/~x;y=1,2:3@4!$&'()*+", true, "h", 443, true,
          "/a%2Fb/~x;y=1,2:3@4!$&'()*+"},
+        {"https://z.Zz/aAzZ09", true, "z.Zz", 443, true, "/aAzZ09"},
         {"https://a-b.1c.x9/...", true, "a-b.1c.x9", 443, true, "/..."},
     };
 

@@ -27,7 +27,13 @@ static void errors_have_the_dialects_shape(void **state)
                                           .message = RELAY_SPAN("Say which.")},
                           ""),
                "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\","
-               "\"message\":\"Say which.\"},\"request_id\":null}");
+               "\"message\":\"model: Say which.\"},\"request_id\":null}");
+    check_span(error_text((relay_error_t){.code = RELAY_ERR_MISSING_FIELD,
+                                          .param = RELAY_SPAN("model"),
+                                          .message = RELAY_SPAN("Which model?")},
+                          ""),
+               "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\","
+               "\"message\":\"Which model?\"},\"request_id\":null}");
     /* no param member: the field goes into a sentence that would not name it */
     check_span(
         error_text((relay_error_t){.code = RELAY_ERR_MISSING_FIELD, .param = RELAY_SPAN("model")},

@@ -71,15 +71,15 @@ sub endpoints { @endpoints }
 sub endpoint { $by_name{$_[0]} || die "no endpoint $_[0]" }
 
 # A mock that answers each endpoint by its path, and what it does not know with
-# what it was asked. The header x-play names an entry of %plays to give instead:
-# an answer, or code that gets the request.
+# what it was asked. If there are %plays, the header x-play names one to give
+# instead: an answer, or code that gets the request.
 sub provider {
     my $options = ref $_[0] eq 'HASH' ? shift : {};
     my (%plays) = @_;
     return Relay::Mock->new(%$options, on => sub {
         my ($req) = @_;
         my $name = $req->header('x-play');
-        if (defined $name) {
+        if (defined $name && %plays) {
             my $play = $plays{$name} || {status => 500, body => {error => {message => "no play $name"}}};
             return ref $play eq 'CODE' ? $play->($req) : $play;
         }
@@ -152,7 +152,7 @@ sub _openai_faults {
 }
 
 sub _anthropic_faults {
-    my ($j, $status, $id, %o) = @_;
+    my ($j, $status, $res, %o) = @_;
     my $e = $j->{error};
     my @faults;
     my $members = join ' ', sort keys %$j;
@@ -162,10 +162,11 @@ sub _anthropic_faults {
     push @faults, 'members of error: ' . join ' ', sort keys %$e unless join(' ', sort keys %$e) eq 'message type';
     my $type = $anthropic_type{$status} || ($status >= 500 ? 'api_error' : 'invalid_request_error');
     push @faults, "error.type $e->{type}, expected $type" unless ($e->{type} || '') eq $type;
-    push @faults, 'request_id is not that of the header' unless ($j->{request_id} || '') eq $id;
+    my $id = $res->can('header') ? $res->header('x-relay-request-id') : $j->{request_id};
+    push @faults, 'request_id is not that of the header' unless length($id || '') && ($j->{request_id} || '') eq $id;
     # there is no member for the field: the message must name it
     push @faults, "the message does not name $o{param}: $e->{message}"
-        if defined $o{param} && ($e->{message} || '') !~ /\b\Q$o{param}\E\b/;
+        if defined $o{param} && ($e->{message} || '') !~ /\b\Q$o{param}\E\b/i;
     return (@faults, _message_faults($e->{message}, %o));
 }
 
@@ -182,6 +183,18 @@ sub error_faults {
     my @faults;
     push @faults, 'status ' . $res->status . ", expected $status" unless $res->status == $status;
     push @faults, 'not a clean end: ' . $res->why unless $res->clean;
+    # Relay::Http2 does not read headers
+    push @faults, _header_faults($res, $dialect, $status, $code) if $res->can('header');
+    my $j = $res->json;
+    push @faults, 'not JSON: ' . substr($res->body, 0, 200) and return @faults if ref $j ne 'HASH' || exists $j->{not_json};
+    push @faults, $dialect eq 'openai' ? _openai_faults($j, $status, %o) : _anthropic_faults($j, $status, $res, %o)
+        if defined $code;
+    return @faults;
+}
+
+sub _header_faults {
+    my ($res, $dialect, $status, $code) = @_;
+    my @faults;
     my @type = $res->header('content-type');
     push @faults, "content-type: @type" unless @type == 1 && $type[0] =~ m{^application/json\b};
     my @length = $res->header('content-length');
@@ -195,10 +208,6 @@ sub error_faults {
         my @after = $res->header('retry-after');
         push @faults, "retry-after: @after" unless @after == 1 && $after[0] =~ /^\d+$/ && $after[0] >= 1 && $after[0] <= 60;
     }
-    my $j = $res->json;
-    push @faults, 'not JSON: ' . substr($res->body, 0, 200) and return @faults if ref $j ne 'HASH' || exists $j->{not_json};
-    push @faults, $dialect eq 'openai' ? _openai_faults($j, $status, %o)
-        : _anthropic_faults($j, $status, $res->header('x-relay-request-id') || '', %o) if defined $code;
     return @faults;
 }
 
