@@ -321,13 +321,18 @@ void ngx_http_relay_upstream_start(ngx_http_request_t *r);
 void ngx_http_relay_set_timers(ngx_http_relay_ctx_t *ctx);
 /* ngx_http_relay_hold.c */
 
-/* the header is whole: sets attempt.mode; NGX_OK or NGX_ABORT: the try failed */
+/*
+ * The header is whole: sets attempt.mode. NGX_OK; NGX_ABORT: the try failed;
+ * NGX_DECLINED: an error for the caller without a body to show.
+ */
 ngx_int_t ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx);
 /*
  * Takes in bytes of the body. NGX_OK: committed; NGX_AGAIN: more is needed;
  * NGX_ABORT: the try has failed; else what process_header returns.
  */
 ngx_int_t ngx_http_relay_hold(ngx_http_relay_ctx_t *ctx, relay_span_t raw);
+/* answers with the provider's status and our words: as ngx_http_relay_fail() */
+ngx_int_t ngx_http_relay_reword(ngx_http_relay_ctx_t *ctx);
 /* ends a failed try: what process_header returns; body: its answer's, or NULL */
 ngx_int_t ngx_http_relay_fail(ngx_http_relay_ctx_t *ctx, ngx_str_t *body);
 

@@ -33,6 +33,7 @@ static ngx_int_t ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx,
     ngx_uint_t status, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx,
     relay_span_t body);
+static ngx_uint_t ngx_http_relay_is_json(ngx_str_t *body);
 static ngx_int_t ngx_http_relay_release_failure(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_pend(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx);
@@ -94,9 +95,18 @@ ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx)
 
     attempt->mode = NGX_HTTP_RELAY_OPAQUE;
 
-    if (ctx->match.operation == RELAY_OP_NONE
-        || attempt->content_encoding.len)
-    {
+    if (ctx->match.operation == RELAY_OP_NONE) {
+        return NGX_OK;
+    }
+
+    if (status >= 400 && attempt->length == -1 && !attempt->chunked) {
+
+        /* with no end but the connection's, it is not worth waiting for */
+
+        return NGX_DECLINED;
+    }
+
+    if (attempt->content_encoding.len) {
         return NGX_OK;
     }
 
@@ -372,6 +382,35 @@ ngx_http_relay_fail(ngx_http_relay_ctx_t *ctx, ngx_str_t *body)
 }
 
 
+/* an error that is nobody's fault but the caller's, in words that SDKs read */
+
+ngx_int_t
+ngx_http_relay_reword(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_str_t  none;
+
+    ngx_str_null(&none);
+
+    if (ngx_http_relay_remember(ctx, ctx->attempt.status.code, &none)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_relay_release_failure(ctx);
+}
+
+
+static ngx_uint_t
+ngx_http_relay_is_json(ngx_str_t *body)
+{
+    relay_json_fault_t  fault;
+
+    return relay_json_scan(ngx_http_relay_span(body), NULL, 0, NULL, &fault)
+           == RELAY_JSON_OK;
+}
+
+
 /*
  * The last candidate has failed by its answer: what is to be said takes the
  * place of that answer. (Where no answer came, nginx ends the request and
@@ -542,6 +581,11 @@ ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx)
     ngx_http_relay_try_t  *attempt;
 
     attempt = &ctx->attempt;
+
+    if (attempt->status.code >= 400 && !ngx_http_relay_is_json(&attempt->held))
+    {
+        return ngx_http_relay_reword(ctx);
+    }
 
     if (ctx->match.operation == RELAY_OP_GENERATE) {
 

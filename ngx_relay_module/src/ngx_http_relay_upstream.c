@@ -22,6 +22,7 @@ static ngx_int_t ngx_http_relay_reinit_request(ngx_http_request_t *r);
 static void ngx_http_relay_abort_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_process_header(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_read_header(ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_forget_header(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_header_lines(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_header_done(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_finalize_request(ngx_http_request_t *r,
@@ -269,6 +270,10 @@ ngx_http_relay_process_header(ngx_http_request_t *r)
             return ngx_http_relay_fail(ctx, NULL);
         }
 
+        if (rc == NGX_DECLINED) {
+            return ngx_http_relay_reword(ctx);
+        }
+
         if (rc != NGX_OK) {
             return rc;
         }
@@ -320,11 +325,7 @@ ngx_http_relay_read_header(ngx_http_relay_ctx_t *ctx)
             && attempt->status.code < 200
             && attempt->status.code != 101)
         {
-            /* 1xx: the answer proper is still to come */
-
-            ngx_memzero(&attempt->status, sizeof(ngx_http_status_t));
-            attempt->headers.nelts = 0;
-            r->state = 0;
+            ngx_http_relay_forget_header(ctx);
             continue;
         }
 
@@ -347,6 +348,33 @@ ngx_http_relay_read_header(ngx_http_relay_ctx_t *ctx)
     }
 
     return ngx_http_relay_header_done(ctx);
+}
+
+
+/* a 1xx: the answer proper is still to come */
+
+static void
+ngx_http_relay_forget_header(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_http_relay_try_t  *attempt;
+
+    attempt = &ctx->attempt;
+
+    ngx_memzero(&attempt->status, sizeof(ngx_http_status_t));
+
+    attempt->headers.nelts = 0;
+
+    ngx_str_null(&attempt->content_type);
+    ngx_str_null(&attempt->content_encoding);
+    ngx_str_null(&attempt->retry_after);
+    ngx_str_null(&attempt->connection);
+
+    attempt->length = 0;
+    attempt->has_length = 0;
+    attempt->chunked = 0;
+    attempt->close = 0;
+
+    ctx->request->state = 0;
 }
 
 
