@@ -22,7 +22,8 @@ $config->{models}{$_} = {offers => [{host => 'a'}]} for @shared, @odd, 'secret-1
 $config->{models}{'z-openai'} = {offers => [{host => 'a', formats => ['openai-embeddings']}]};
 $config->{models}{'z-anthropic'} = {offers => [{host => 'a', formats => ['anthropic-messages']}]};
 $config->{models}{'z-nowhere'} = {offers => [{host => 'other'}]};
-$config->{models}{'gen-01'} = {offers => [{host => 'a'}], display_name => "Gen \x{e9}\x{1F642} \"One\"", owned_by => 'acme',
+$config->{models}{'gen-01'} = {
+    offers => [{host => 'a'}], display_name => "Gen \x{e9}\x{1F642} \"One\"", owned_by => 'acme',
     created => 1700000000, context_tokens => 200000, output_tokens => 8192, aliases => ['first']};
 $config->{hosts}{other} = {base_url => $mock->url . '/v1', local => \1, formats => ['openai-chat']};
 $config->{provider_keys}{kother} = {host => 'other', value => 'env:THIS_IS_NOT_SET', optional => \1};
@@ -36,7 +37,9 @@ $config->{policies} = {
 $config->{relay_keys} = {
     all => {policy => 'default', key => RELAY_KEY},
     few => {policy => 'few', key => 'key-of-few-00000000001'},
-    fewer => {policy => 'few', key => 'key-of-fewer-000000001', models => ['gen-0[1', 'gen-01', 'gen-02', 'gen-30', 'org/deep/*']},
+    fewer => {
+        policy => 'few', key => 'key-of-fewer-000000001',
+        models => ['gen-0[1', 'gen-01', 'gen-02', 'gen-30', 'org/deep/*']},
     nothing => {policy => 'nothing', key => 'key-of-nothing-0000001'},
 };
 
@@ -51,7 +54,10 @@ sub listing {
     return ($res->json, $res);
 }
 
-sub ids { my ($list) = @_; map { $_->{id} } @{$list->{data} || []} }
+sub ids {
+    my ($list) = @_;
+    map { $_->{id} } @{$list->{data} || []};
+}
 
 # ---- shape ------------------------------------------------------------------
 
@@ -62,21 +68,32 @@ subtest 'OpenAI' => sub {
             is $res->status, 200, $path;
             like scalar $res->header('content-type'), qr{^application/json\b}, 'JSON';
             is $res->header('content-length'), length $res->body, 'its length';
-            ok $res->header('x-request-id') && $res->header('x-request-id') eq $res->header('x-relay-request-id'), 'request id';
+            ok $res->header('x-request-id') && $res->header('x-request-id') eq $res->header('x-relay-request-id'),
+                'request id';
             my $list = $res->json;
             is $list->{object}, 'list', 'a list';
-            is_deeply [ids($list)], [sort @named, 'z-openai'], 'every model of the dialect that the key reaches, sorted, aliases and secrets not';
-            is_deeply [grep { join(' ', sort keys %$_) ne 'created id object owned_by' || $_->{object} ne 'model'
-                || $_->{created} !~ /^\d+$/ || !length $_->{owned_by} } @{$list->{data}}], [], 'each as a model object';
+            is_deeply [ids($list)], [sort @named, 'z-openai'],
+                'every model of the dialect that the key reaches, sorted, aliases and secrets not';
+            is_deeply [
+                grep {
+                           join(' ', sort keys %$_) ne 'created id object owned_by'
+                        || $_->{object} ne 'model'
+                        || $_->{created} !~ /^\d+$/
+                        || !length $_->{owned_by}
+                } @{$list->{data}}],
+                [], 'each as a model object';
             my ($first) = grep { $_->{id} eq 'gen-01' } @{$list->{data}};
-            is_deeply $first, {id => 'gen-01', object => 'model', created => 1700000000, owned_by => 'acme'}, 'with what is known of it';
+            is_deeply $first, {id => 'gen-01', object => 'model', created => 1700000000, owned_by => 'acme'},
+                'with what is known of it';
         }
     }
     is((listing(''))[0]{data}[0]{created} . '', '0', 'numbers are numbers');
 };
 
 subtest 'Anthropic' => sub {
-    for my $case (['/v1/models?limit=1000', @anthropic], ['/anthropic/v1/models?limit=1000'], ['/anthropic/v1/models?limit=1000', @anthropic]) {
+    for my $case (['/v1/models?limit=1000', @anthropic], ['/anthropic/v1/models?limit=1000'],
+        ['/anthropic/v1/models?limit=1000', @anthropic])
+    {
         my ($path, @headers) = @$case;
         my $res = $t->get($path, headers => \@headers, style => 'x-api-key');
         is $res->status, 200, $path;
@@ -86,11 +103,19 @@ subtest 'Anthropic' => sub {
         is_deeply [ids($list)], [sort @named, 'z-anthropic'], 'every model of the dialect that the key reaches';
         ok !$list->{has_more}, 'all of it';
         is_deeply [@$list{qw(first_id last_id)}], ['*star', 'z-anthropic'], 'first and last';
-        is_deeply [grep { $_->{type} ne 'model' || !length $_->{display_name} || $_->{created_at} !~ /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/ }
-            @{$list->{data}}], [], 'each as a model object';
+        is_deeply [
+            grep {
+                       $_->{type} ne 'model'
+                    || !length $_->{display_name}
+                    || $_->{created_at} !~ /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/
+            } @{$list->{data}}],
+            [], 'each as a model object';
         my ($first) = grep { $_->{id} eq 'gen-01' } @{$list->{data}};
-        is_deeply $first, {type => 'model', id => 'gen-01', display_name => "Gen \x{e9}\x{1F642} \"One\"", created_at => '2023-11-14T22:13:20Z',
-            max_input_tokens => 200000, max_tokens => 8192}, 'with what is known of it';
+        is_deeply $first, {
+            type => 'model', id => 'gen-01', display_name => "Gen \x{e9}\x{1F642} \"One\"",
+            created_at => '2023-11-14T22:13:20Z',
+            max_input_tokens => 200000, max_tokens => 8192},
+            'with what is known of it';
         my ($plain) = grep { $_->{id} eq 'org/name' } @{$list->{data}};
         is $plain->{display_name}, 'org/name', 'the name where there is no better one';
     }
@@ -121,7 +146,8 @@ sub walk {
 }
 
 for my $limit (1, 7, 20, 55, 1000) {
-    is_deeply [walk($limit, 'after_id', @anthropic)], [sort @named, 'z-anthropic'], "Anthropic, pages of $limit, forwards";
+    is_deeply [walk($limit, 'after_id', @anthropic)], [sort @named, 'z-anthropic'],
+        "Anthropic, pages of $limit, forwards";
     is_deeply [walk($limit, 'after', ())], [sort @named, 'z-openai'], "OpenAI, pages of $limit" unless $limit == 1;
 }
 
@@ -142,23 +168,31 @@ subtest 'the ends' => sub {
     is_deeply [@$list{qw(first_id last_id)}], [undef, undef], 'without a first and a last';
     ok !$list->{has_more}, 'and no more';
     ($list) = listing('?after_id=gen-44&before_id=', headers => \@anthropic);
-    is +(ids($list))[0], 'gen-45', 'an empty cursor counts as none';
+    is + (ids($list))[0], 'gen-45', 'an empty cursor counts as none';
     ($list) = listing('?after_id=gen-44x', headers => \@anthropic);
-    is +(ids($list))[0], 'gen-45', 'a cursor that no longer exists keeps its place';
+    is + (ids($list))[0], 'gen-45', 'a cursor that no longer exists keeps its place';
 };
 
-untouched($mock, 'no list asks a provider', sub {
-    for my $bad ('limit=0', 'limit=1001', 'limit=-1', 'limit=x', 'limit=', 'limit=1.5', 'limit=99999999999999999999', 'after_id=%zz', 'after_id=' . 'x' x 2000) {
-        my ($param) = $bad =~ /^(\w+)/;
-        refused((listing("?$bad", headers => \@anthropic))[1], anthropic => 400, 'invalid_field', "Anthropic, " . substr($bad, 0, 40), param => $param);
-        refused((listing("?$bad"))[1], openai => 400, 'invalid_field', "OpenAI, $bad", param => $param) if $param eq 'limit';
-    }
-});
+untouched(
+    $mock,
+    'no list asks a provider',
+    sub {
+        for my $bad ('limit=0', 'limit=1001', 'limit=-1', 'limit=x', 'limit=', 'limit=1.5',
+            'limit=99999999999999999999', 'after_id=%zz', 'after_id=' . 'x' x 2000)
+        {
+            my ($param) = $bad =~ /^(\w+)/;
+            refused((listing("?$bad", headers => \@anthropic))[1], anthropic => 400, 'invalid_field',
+                "Anthropic, " . substr($bad, 0, 40), param => $param);
+            refused((listing("?$bad"))[1], openai => 400, 'invalid_field', "OpenAI, $bad", param => $param)
+                if $param eq 'limit';
+        }
+    });
 
 # ---- who sees what ----------------------------------------------------------
 
 subtest 'each key its own' => sub {
-    my %sees = (few => [sort((map { "gen-0$_" } 1 .. 8), 'org/name', 'org/deep/name')],
+    my %sees = (
+        few => [sort((map { "gen-0$_" } 1 .. 8), 'org/name', 'org/deep/name')],
         fewer => [qw(gen-01 gen-02 org/deep/name)], nothing => []);
     for my $key (sort keys %sees) {
         my %o = (key => $config->{relay_keys}{$key}{key});
@@ -166,7 +200,8 @@ subtest 'each key its own' => sub {
         is_deeply [ids((listing('', %o, headers => \@anthropic))[0])], $sees{$key}, "$key: Anthropic";
     }
     my ($list) = listing('', key => $config->{relay_keys}{nothing}{key}, headers => \@anthropic);
-    is_deeply $list, {data => [], has_more => JSON::PP::false(), first_id => undef, last_id => undef}, 'an empty list is a list';
+    is_deeply $list, {data => [], has_more => JSON::PP::false(), first_id => undef, last_id => undef},
+        'an empty list is a list';
 };
 
 # ---- one model --------------------------------------------------------------
@@ -174,35 +209,45 @@ subtest 'each key its own' => sub {
 subtest 'by name' => sub {
     for my $name (@odd, 'm', 'gen-01') {
         my $encoded = $name =~ s/([^A-Za-z0-9_.~-])/sprintf '%%%02X', ord $1/ger;
-        my %spelling = ($encoded => 1, $name =~ /%/ ? () : ($name => 1, lc $encoded => 1,
-            $encoded =~ s/%2F/\//gr => 1, $encoded =~ s/%3A/:/gr => 1));
+        my %spelling = (
+            $encoded => 1,
+            $name =~ /%/ ? () : (
+                $name => 1, lc $encoded => 1,
+                $encoded =~ s/%2F/\//gr => 1, $encoded =~ s/%3A/:/gr => 1));
         for my $path (sort keys %spelling) {
             is $t->get("/v1/models/$path")->json->{id}, $name, "OpenAI, /v1/models/$path";
             my $one = $t->get("/anthropic/v1/models/$path", style => 'x-api-key')->json;
             is_deeply [@$one{qw(type id)}], ['model', $name], "Anthropic, /v1/models/$path";
         }
     }
-    is_deeply [sort keys %{$t->get('/v1/models/gen-01')->json}], [qw(created id object owned_by)], 'the object, not a list';
+    is_deeply [sort keys %{$t->get('/v1/models/gen-01')->json}], [qw(created id object owned_by)],
+        'the object, not a list';
     is $t->get('/v1/models/gen-01', http2 => 1)->json->{id}, 'gen-01', 'over HTTP/2';
     is $t->get('/v1/models/gen-01?x=1')->json->{id}, 'gen-01', 'with a query';
 };
 
-untouched($mock, 'no model asks a provider', sub {
-    my %answer;
-    for my $name ('no-such-model', 'secret-1', 'z-nowhere', '%2e%2e%2fm', '%0d%0aX-Evil:%201', 'x' x 4000, '%ff%fe') {
-        my $short = substr $name, 0, 40;
-        my $res = $t->get("/v1/models/$name");
-        refused($res, openai => 404, 'model_not_found', "OpenAI, $short", param => 'model');
-        ok !defined $res->header('x-evil'), "OpenAI, $short: no header comes of it";
-        my $id = $res->header('x-relay-request-id');
-        $answer{$res->body =~ s/\Q$id\E//gr}++;
-        refused($t->get("/anthropic/v1/models/$name"), anthropic => 404, 'model_not_found', "Anthropic, $short");
-    }
-    is scalar(keys %answer), 1, 'a model that this key may not reach answers like one that does not exist';
-    refused($t->get('/v1/models/z-anthropic'), openai => 404, 'model_not_found', 'a model of the other dialect');
-    refused($t->get('/v1/models/gen-09', key => $config->{relay_keys}{few}{key}), openai => 404, 'model_not_found', 'denied by the policy');
-    refused($t->get('/v1/models/gen-03', key => $config->{relay_keys}{fewer}{key}), openai => 404, 'model_not_found', 'not in the list of the key');
-});
+untouched(
+    $mock,
+    'no model asks a provider',
+    sub {
+        my %answer;
+        for my $name ('no-such-model', 'secret-1', 'z-nowhere', '%2e%2e%2fm', '%0d%0aX-Evil:%201', 'x' x 4000, '%ff%fe')
+        {
+            my $short = substr $name, 0, 40;
+            my $res = $t->get("/v1/models/$name");
+            refused($res, openai => 404, 'model_not_found', "OpenAI, $short", param => 'model');
+            ok !defined $res->header('x-evil'), "OpenAI, $short: no header comes of it";
+            my $id = $res->header('x-relay-request-id');
+            $answer{$res->body =~ s/\Q$id\E//gr}++;
+            refused($t->get("/anthropic/v1/models/$name"), anthropic => 404, 'model_not_found', "Anthropic, $short");
+        }
+        is scalar(keys %answer), 1, 'a model that this key may not reach answers like one that does not exist';
+        refused($t->get('/v1/models/z-anthropic'), openai => 404, 'model_not_found', 'a model of the other dialect');
+        refused($t->get('/v1/models/gen-09', key => $config->{relay_keys}{few}{key}), openai => 404, 'model_not_found',
+            'denied by the policy');
+        refused($t->get('/v1/models/gen-03', key => $config->{relay_keys}{fewer}{key}), openai => 404,
+            'model_not_found', 'not in the list of the key');
+    });
 
 subtest 'HEAD' => sub {
     for my $path ('/v1/models', '/v1/models/m', '/anthropic/v1/models') {

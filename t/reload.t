@@ -34,7 +34,7 @@ $t->start;
 my %asked = (chat => {stream_options => {include_usage => \1}}, responses => {}, messages => {});
 sub asking { my ($dialect, %more) = @_; (body => {%{$asked{$dialect}}, %more}) }
 
-my ($first) = $t->workers;
+my $first = first_worker($t);
 my @dialects = map { (dialects())[$_ % 3] } 0 .. 29;
 my @streams = map { begin($t, $_ => "slow $_ 15", asking($_)) } @dialects;
 my @h2 = map { {%{curl_begin($t, $_ => "slow $_ 15", asking($_))}, dialect => $_} } dialects();

@@ -43,7 +43,7 @@ $t->relay(relay_config({timeouts => {idle_ms => 5000},
     models => {s => {offers => [{host => 'tls', id => 'up-tls'}]}}}, a => $mock, tls => tls_host($tls)));
 $t->start;
 
-my ($worker) = $t->workers;
+my $worker = first_worker($t);
 sub sockets { scalar grep { (readlink($_) || '') =~ /^socket:/ } glob "/proc/$worker/fd/*" }
 
 # ---- the caller leaves ------------------------------------------------------
@@ -62,7 +62,8 @@ sub leave {
     my ($dialect, $k, $how, $from, %o) = @_;
     $from->forget;
     my $c = begin($t, $dialect => "first $dialect $k hang", asking($dialect, %o));
-    my $conn = $from->request(0)->conn;
+    my $asked = $from->request(0) or return 'the provider was not asked';
+    my $conn = $asked->conn;
     my $seen = visible($dialect, $k);
     if (defined $seen) { $c->read_until(qr/\Q$seen\E/, 2) =~ /\Q$seen\E/ or return "event $k did not come" }
     else { sleep 0.01 }

@@ -107,8 +107,7 @@ for my $dialect (dialects()) {
             $_->forget for $a, $b;
             my $res = ask($t, $dialect => "fails $dialect $kind $end", asking($dialect));
             failed_over_ok($dialect, $res, "X4 $dialect: 200, $kind, then $end");
-            my ($first, $second) = ($a->request(0), $b->request(0));
-            is join(' ', $first->key, $first->json->{model}, $second->key, $second->json->{model}),
+            is join(' ', map { my $req = $_->request(0); $req ? ($req->key, $req->json->{model}) : 'none' } $a, $b),
                 join(' ', secret('a'), 'up-a', secret('b'), 'up-b'), "X4 $dialect: each with its own key and model";
         }
     }

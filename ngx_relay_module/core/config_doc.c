@@ -339,6 +339,15 @@ static const entry_t *entry_of(const entries_t *list, relay_span_t name)
         (relay_config_names_t){list->entries, list->count, sizeof(list->entries[0])}, name);
 }
 
+/* The later one is the one to complain about, whatever the order of the names. */
+static bool refuse_same_key(relay_config_reader_t *reader, const entry_t *a, const entry_t *b)
+{
+    bool in_order = compare_places(a->value, b->value) < 0;
+
+    return refuse_twice(reader, in_order ? a : b, in_order ? b : a,
+                        "the same key has another name");
+}
+
 static bool sort_keys(relay_config_reader_t *reader, relay_config_t *config, const entries_t *list)
 {
     relay_relay_key_t *keys = config->relay_keys;
@@ -346,8 +355,8 @@ static bool sort_keys(relay_config_reader_t *reader, relay_config_t *config, con
     relay_sort(keys, config->nrelay_keys, sizeof(keys[0]), compare_keys);
     for (size_t i = 1; i < config->nrelay_keys; i++) {
         if (relay_digest_eq(&keys[i - 1].digest, &keys[i].digest)) {
-            return refuse_twice(reader, entry_of(list, keys[i - 1].name),
-                                entry_of(list, keys[i].name), "the same key has another name");
+            return refuse_same_key(reader, entry_of(list, keys[i - 1].name),
+                                   entry_of(list, keys[i].name));
         }
     }
     return true;

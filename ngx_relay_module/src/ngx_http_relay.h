@@ -43,6 +43,9 @@
 /* one event of a stream */
 #define NGX_HTTP_RELAY_EVENT_MAX       (1024 * 1024)
 
+/* what one stream may read before the worker's other requests have a turn */
+#define NGX_HTTP_RELAY_TURN            65536
+
 /* output blocks of a stream */
 #define NGX_HTTP_RELAY_BLOCK           4096
 
@@ -240,6 +243,8 @@ typedef struct {
     ngx_queue_t                      running;     /* while there are attempts */
     ngx_queue_t                      waiting;     /* for an address */
     ngx_event_t                      wait;
+    ngx_event_t                      yield;       /* to go on in the next turn */
+    size_t                           turn_size;   /* read since the last one */
 
     unsigned                         committed:1;
     unsigned                         primed:1;    /* input_filter's first call */

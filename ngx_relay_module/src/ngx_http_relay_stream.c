@@ -31,6 +31,8 @@ static ngx_buf_t *ngx_http_relay_block(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_append(ngx_http_relay_ctx_t *ctx, ngx_chain_t *cl);
 static void ngx_http_relay_hand_on(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_idle_limit(ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_yield(ngx_http_relay_ctx_t *ctx, size_t bytes);
+static void ngx_http_relay_yield_handler(ngx_event_t *ev);
 
 
 ngx_int_t
@@ -465,8 +467,61 @@ ngx_http_relay_input_filter(void *data, ssize_t bytes)
 
     ngx_http_relay_hand_on(ctx);
     ngx_http_relay_idle_limit(ctx);
+    ngx_http_relay_yield(ctx, bytes);
 
     return NGX_OK;
+}
+
+
+/*
+ * nginx reads on for as long as a provider has bytes and the client takes
+ * them. A pair of fast ones would keep the worker to themselves.
+ */
+
+static void
+ngx_http_relay_yield(ngx_http_relay_ctx_t *ctx, size_t bytes)
+{
+    ngx_connection_t     *c;
+    ngx_http_upstream_t  *u;
+
+    u = ctx->request->upstream;
+    c = u->peer.connection;
+
+    ctx->turn_size += bytes;
+
+    if (ctx->turn_size < NGX_HTTP_RELAY_TURN
+        || u->length == 0 || u->error || !c->read->ready)
+    {
+        return;
+    }
+
+    ctx->turn_size = 0;
+
+    /* ends nginx's loop; the handler puts it back */
+
+    c->read->ready = 0;
+
+    ctx->yield.handler = ngx_http_relay_yield_handler;
+    ctx->yield.data = ctx;
+    ctx->yield.log = c->log;
+
+    ngx_post_event(&ctx->yield, &ngx_posted_next_events);
+}
+
+
+static void
+ngx_http_relay_yield_handler(ngx_event_t *ev)
+{
+    ngx_connection_t      *c;
+    ngx_http_relay_ctx_t  *ctx;
+
+    ctx = ev->data;
+    c = ctx->request->upstream->peer.connection;
+
+    if (c) {
+        c->read->ready = 1;
+        c->read->handler(c->read);
+    }
 }
 
 

@@ -468,6 +468,10 @@ ngx_http_relay_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
 
     ngx_http_relay_drain_remove(ctx);
 
+    if (ctx->yield.posted) {
+        ngx_delete_posted_event(&ctx->yield);
+    }
+
     if (rc == NGX_HTTP_CLIENT_CLOSED_REQUEST
         || rc == NGX_HTTP_REQUEST_TIME_OUT
         || rc == NGX_ERROR

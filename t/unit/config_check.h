@@ -95,4 +95,27 @@ __attribute__((unused)) static const relay_config_t *check_build(check_arena_t *
     return config;
 }
 
+enum { CHECK_DOCUMENT_MAX = 16384 };
+
+/*
+ * Copies a document that is written with ' for ", and perhaps with ~ in front of
+ * the place of a fault. Returns the offset of the mark, or the length of the document.
+ */
+__attribute__((unused)) static size_t check_prepare(const char *written,
+                                                    char document[CHECK_DOCUMENT_MAX])
+{
+    size_t length = 0, mark = SIZE_MAX;
+
+    for (; *written != '\0'; written++) {
+        assert_true(length + 1 < CHECK_DOCUMENT_MAX);
+        if (*written == '~') {
+            mark = length;
+        } else {
+            document[length++] = *written == '\'' ? '"' : *written;
+        }
+    }
+    document[length] = '\0';
+    return mark != SIZE_MAX ? mark : length;
+}
+
 #endif

@@ -118,6 +118,22 @@ static void a_changed_character_is_noticed(void **state)
     }
 }
 
+/* With a right checksum, too. */
+static void other_characters_are_refused(void **state)
+{
+    relay_digest_t digest;
+
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        uint8_t key[RELAY_KEY_LEN];
+        memcpy(key, good, sizeof(key));
+        key[PREFIX_LEN] = (uint8_t)byte;
+        write_checksum(key, key + CHECKED_LEN);
+        assert_int_equal(relay_key_digest(relay_span(key, sizeof(key)), &digest),
+                         byte != 0 && strchr(digits, (int)byte) != NULL);
+    }
+}
+
 static void lengths_of_minted_keys(void **state)
 {
     char longer[RELAY_KEY_LEN + 2];
@@ -196,6 +212,7 @@ int main(void)
         cmocka_unit_test(known_key_and_digest),
         cmocka_unit_test(sk_prefix_is_not_part_of_the_key),
         cmocka_unit_test(a_changed_character_is_noticed),
+        cmocka_unit_test(other_characters_are_refused),
         cmocka_unit_test(lengths_of_minted_keys),
         cmocka_unit_test(other_keys),
         cmocka_unit_test(public_ids),

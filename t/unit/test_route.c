@@ -467,6 +467,43 @@ static void inactive_keys(void **state)
     planned("all", "relay/echo", CHAT, "e relay/echo");
 }
 
+/* Callers get a few hosts named, each once. */
+static void many_hosts_without_keys(void **state)
+{
+    static const char document[] =
+        "{\"hosts\": {%s}, \"provider_keys\": {%s}, \"pools\": {\"p\": {\"members\": [%s]}},"
+        "\"policies\": {\"x\": {\"pools\": [\"p\"]}}, \"relay_keys\": {\"k\": {\"policy\": "
+        "\"x\", \"key\": \"k-------------------\"}}}";
+    char hosts[1024] = "", keys[1024] = "", members[256] = "", whole[4096];
+    relay_buf_t scratch = relay_buf(text, sizeof(text));
+    check_arena_t own_arena = {0};
+    relay_config_fault_t fault;
+    const relay_config_t *own;
+
+    (void)state;
+    for (int i = 0; i < 12; i++) {
+        size_t at = strlen(keys);
+        snprintf(keys + at, sizeof(keys) - at, "%s\"k%d\": {\"host\": \"h%d\", \"value\": \"\"}",
+                 i != 0 ? "," : "", i, i / 2);
+        at = strlen(members);
+        snprintf(members + at, sizeof(members) - at, "%s\"k%d\"", i != 0 ? "," : "", i);
+        at = strlen(hosts);
+        snprintf(hosts + at, sizeof(hosts) - at,
+                 "%s\"h%d\": {\"base_url\": \"http://h\", \"formats\": [\"openai-chat\"], "
+                 "\"serves\": [\"*\"]}",
+                 i != 0 ? "," : "", i);
+    }
+    snprintf(whole, sizeof(whole), document, hosts, keys, members);
+    own = check_try(&own_arena, whole, &fault);
+    assert_non_null(own);
+    assert_int_equal(relay_route_plan(own, &own->relay_keys[0], RELAY_SPAN("m"), relay_wire_at(0),
+                                      1, &plan, &scratch, &error),
+                     RELAY_ERR_NO_PROVIDER_KEY);
+    check_span(error.message,
+               "Model \"m\" has no provider key: policy \"x\" needs one for h0, h1, h2, h3.");
+    check_release(&own_arena);
+}
+
 static void echo_hosts(void **state)
 {
     (void)state;
@@ -612,6 +649,7 @@ int main(void)
         cmocka_unit_test_setup(timeouts, activate),
         cmocka_unit_test_setup(many_members, activate),
         cmocka_unit_test_setup(inactive_keys, activate),
+        cmocka_unit_test_setup(many_hosts_without_keys, activate),
         cmocka_unit_test_setup(echo_hosts, activate),
         cmocka_unit_test_setup(messages_follow_what_is_in_scratch, activate),
         cmocka_unit_test_setup(passthrough, activate),

@@ -24,7 +24,8 @@ use IO::Socket::INET;
 use JSON::PP ();
 use Time::HiRes qw(time);
 
-use constant {DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4, PING => 6, GOAWAY => 7,
+use constant {
+    DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4, PING => 6, GOAWAY => 7,
     WINDOW_UPDATE => 8, CONTINUATION => 9, END_STREAM => 1, ACK => 1, END_HEADERS => 4};
 
 my %static_status = (8 => 200, 9 => 204, 10 => 206, 11 => 304, 12 => 400, 13 => 404, 14 => 500);
@@ -48,18 +49,22 @@ sub ask {
     my ($class, $port, $method, $path, %o) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or croak "connect: $!";
     my $body = $o{body};
-    my @headers = (':method' => $method, ':scheme' => 'http', ':authority' => "127.0.0.1:$port", ':path' => $path,
+    my @headers = (
+        ':method' => $method, ':scheme' => 'http', ':authority' => "127.0.0.1:$port", ':path' => $path,
         @{$o{headers} || []});
     push @headers, 'content-type' => 'application/json' if defined $body && !grep { lc eq 'content-type' } @headers;
     push @headers, 'content-length' => length $body if defined $body && !(exists $o{length} && !$o{length});
     my $block = '';
     while (my ($name, $value) = splice @headers, 0, 2) { $block .= "\0" . string(lc $name) . string($value) }
-    my $self = bless {socket => $socket, in => '', left => defined $body ? $body : '', begin => time, sent => 0,
-        stream_window => 65535, window => 65535, initial => 65535, res => bless({body => ''}, 'Relay::Http2::Answer'), piece => $o{piece} || 16384,
+    my $self = bless {
+        socket => $socket, in => '', left => defined $body ? $body : '', begin => time, sent => 0,
+        stream_window => 65535, window => 65535, initial => 65535, res => bless({body => ''}, 'Relay::Http2::Answer'),
+        piece => $o{piece} || 16384,
         open => defined $body ? 1 : 0, unfinished => $o{unfinished}, hold => time + ($o{hold} || 0)}, $class;
-    $self->put("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" . frame(SETTINGS, 0, 0, pack 'nN', 4, 1 << 24)
-        . frame(WINDOW_UPDATE, 0, 0, pack 'N', 1 << 24)
-        . frame(HEADERS, END_HEADERS | ($self->{open} ? 0 : END_STREAM), 1, $block));
+    $self->put("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            . frame(SETTINGS, 0, 0, pack 'nN', 4, 1 << 24)
+            . frame(WINDOW_UPDATE, 0, 0, pack 'N', 1 << 24)
+            . frame(HEADERS, END_HEADERS | ($self->{open} ? 0 : END_STREAM), 1, $block));
     return $self->run(time + ($o{timeout} || 10));
 }
 
@@ -148,7 +153,6 @@ sub status_of {
     return $static_status{$first & 127} || 0 if $first & 128;
     return $block =~ /\A[\x08\x18\x48]\x03(\d\d\d)/ ? $1 : 0;
 }
-
 
 package Relay::Http2::Answer;
 

@@ -109,6 +109,7 @@ sub port { $_[0]{port} }
 sub url { my ($self) = @_; ($self->{tls} ? 'https' : 'http') . "://$self->{address}:$self->{port}" }
 sub authority { "$_[0]{address}:$_[0]{port}" }
 sub ca_file { ca()->{cert} }
+sub tls_name { my ($tls) = $_[0]{tls}; ref $tls && $tls->{names} ? $tls->{names}[0] : 'localhost' }
 
 # A port of 127.0.0.1 where nobody listens, held as long as the test lives.
 sub refused {

@@ -36,7 +36,7 @@ use Relay::Mock;
 use Relay::Sse;
 
 our @EXPORT = qw(dialects authored joined spent without_usage request_body path_of player tls_host ask begin
-    finish entry logged same_bytes whole_events error_of success_mark curl_begin until_true median percentile);
+    finish entry logged same_bytes whole_events error_of success_mark curl_begin until_true first_worker median percentile);
 
 my $json = JSON::PP->new->canonical->utf8;
 my $reader = JSON::PP->new->utf8;
@@ -209,6 +209,14 @@ sub curl_begin {
     while (my ($name, $value) = splice @headers, 0, 2) { push @args, '-H', "$name: $value" }
     my $pid = open my $out, '-|', @args, $t->http2_url . $path{$dialect} or die "curl: $!";
     return {pid => $pid, out => $out, id => $id};
+}
+
+# nginx listens a moment before its workers are there.
+sub first_worker {
+    my ($t) = @_;
+    my $worker;
+    until_true(3, sub { ($worker) = $t->workers });
+    return $worker;
 }
 
 # Polls more closely than wait_for does.

@@ -44,24 +44,28 @@ my @turn = ({role => 'user', content => 'Hi'});
 # ---- the endpoints ----------------------------------------------------------
 
 my @endpoints = (
-    {name => 'chat', dialect => 'openai', path => '/v1/chat/completions',
+    {   name => 'chat', dialect => 'openai', path => '/v1/chat/completions',
         body => {model => 'm', messages => \@turn}, answer => chat_answer()},
-    {name => 'responses', dialect => 'openai', path => '/v1/responses',
+    {   name => 'responses', dialect => 'openai', path => '/v1/responses',
         body => {model => 'm', input => 'Hi'}, answer => response_answer()},
-    {name => 'input_tokens', dialect => 'openai', path => '/v1/responses/input_tokens',
+    {   name => 'input_tokens', dialect => 'openai', path => '/v1/responses/input_tokens',
         body => {model => 'm', input => 'Hi'},
         answer => $writer->encode({object => 'response.input_tokens', input_tokens => 3})},
-    {name => 'compact', dialect => 'openai', path => '/v1/responses/compact',
-        body => {model => 'm', input => 'Hi'}, answer => $writer->encode({id => 'resp_2',
+    {   name => 'compact', dialect => 'openai', path => '/v1/responses/compact',
+        body => {model => 'm', input => 'Hi'},
+        answer => $writer->encode({
+            id => 'resp_2',
             object => 'response.compaction', created_at => 1700000000,
             output => [{type => 'compaction', encrypted_content => 'abc'}]})},
-    {name => 'embeddings', dialect => 'openai', path => '/v1/embeddings',
-        body => {model => 'm', input => ['Hi', 'you']}, answer => $writer->encode({object => 'list',
+    {   name => 'embeddings', dialect => 'openai', path => '/v1/embeddings',
+        body => {model => 'm', input => ['Hi', 'you']},
+        answer => $writer->encode({
+            object => 'list',
             model => 'up', data => [{object => 'embedding', index => 0, embedding => 'AACAPw=='}],
             usage => {prompt_tokens => 3, total_tokens => 3}})},
-    {name => 'messages', dialect => 'anthropic', path => '/v1/messages',
+    {   name => 'messages', dialect => 'anthropic', path => '/v1/messages',
         body => {model => 'm', max_tokens => 9, messages => \@turn}, answer => message_answer()},
-    {name => 'count_tokens', dialect => 'anthropic', path => '/v1/messages/count_tokens',
+    {   name => 'count_tokens', dialect => 'anthropic', path => '/v1/messages/count_tokens',
         body => {model => 'm', messages => \@turn}, answer => $writer->encode({input_tokens => 3})},
 );
 my %by_name = map { $_->{name} => $_ } @endpoints;
@@ -76,18 +80,20 @@ sub endpoint { $by_name{$_[0]} || die "no endpoint $_[0]" }
 sub provider {
     my $options = ref $_[0] eq 'HASH' ? shift : {};
     my (%plays) = @_;
-    return Relay::Mock->new(%$options, on => sub {
-        my ($req) = @_;
-        my $name = $req->header('x-play');
-        if (defined $name && %plays) {
-            my $play = $plays{$name} || {status => 500, body => {error => {message => "no play $name"}}};
-            return ref $play eq 'CODE' ? $play->($req) : $play;
-        }
-        my ($path) = $req->path =~ /^([^?]*)/;
-        my $e = $by_path{$path};
-        return {body => $e->{answer}} if $e;
-        return {body => {asked => $req->method . ' ' . $req->path, length => length $req->body}};
-    });
+    return Relay::Mock->new(
+        %$options,
+        on => sub {
+            my ($req) = @_;
+            my $name = $req->header('x-play');
+            if (defined $name && %plays) {
+                my $play = $plays{$name} || {status => 500, body => {error => {message => "no play $name"}}};
+                return ref $play eq 'CODE' ? $play->($req) : $play;
+            }
+            my ($path) = $req->path =~ /^([^?]*)/;
+            my $e = $by_path{$path};
+            return {body => $e->{answer}} if $e;
+            return {body => {asked => $req->method . ' ' . $req->path, length => length $req->body}};
+        });
 }
 
 # ---- what answers must be like ----------------------------------------------
@@ -125,12 +131,14 @@ sub _id_faults {
     return @faults;
 }
 
-my %anthropic_type = (401 => 'authentication_error', 402 => 'billing_error', 403 => 'permission_error',
+my %anthropic_type = (
+    401 => 'authentication_error', 402 => 'billing_error', 403 => 'permission_error',
     404 => 'not_found_error', 413 => 'request_too_large', 429 => 'rate_limit_error', 504 => 'timeout_error',
     529 => 'overloaded_error');
-my %openai_type = (403 => 'permission_error', 429 => 'rate_limit_error', 503 => 'service_unavailable_error',
+my %openai_type = (
+    403 => 'permission_error', 429 => 'rate_limit_error', 503 => 'service_unavailable_error',
     529 => 'service_unavailable_error');
-my %openai_code = (401 => 'invalid_api_key', 404 => qr/^(model_not_found|path_not_found)$/);
+my %openai_code = (401 => 'invalid_api_key', 404 => qr/^(model_not_found|path_not_found|upstream_status)$/);
 
 sub _openai_faults {
     my ($j, $status, %o) = @_;
@@ -143,7 +151,9 @@ sub _openai_faults {
     push @faults, "type $e->{type}, expected $type" unless ($e->{type} || '') eq $type;
     my $code = $openai_code{$status};
     push @faults, 'no code' unless defined $e->{code} && length $e->{code};
-    push @faults, "code $e->{code}" if $code && ref $code && $e->{code} !~ $code || $code && !ref $code && $e->{code} ne $code;
+    push @faults, "code $e->{code}"
+        if $code && ref $code && $e->{code} !~ $code || $code && !ref $code && $e->{code} ne $code;
+
     if (exists $o{param}) {
         my ($is, $want) = map { defined $_ ? $_ : 'null' } $e->{param}, $o{param};
         push @faults, "param $is, expected $want" unless $is eq $want;
@@ -186,7 +196,8 @@ sub error_faults {
     # Relay::Http2 does not read headers
     push @faults, _header_faults($res, $dialect, $status, $code) if $res->can('header');
     my $j = $res->json;
-    push @faults, 'not JSON: ' . substr($res->body, 0, 200) and return @faults if ref $j ne 'HASH' || exists $j->{not_json};
+    push @faults, 'not JSON: ' . substr($res->body, 0, 200) and return @faults
+        if ref $j ne 'HASH' || exists $j->{not_json};
     push @faults, $dialect eq 'openai' ? _openai_faults($j, $status, %o) : _anthropic_faults($j, $status, $res, %o)
         if defined $code;
     return @faults;
@@ -201,12 +212,15 @@ sub _header_faults {
     push @faults, "content-length: @length" unless @length == 1 && $length[0] == length $res->body;
     push @faults, 'content-encoding on an error' if defined $res->header('content-encoding');
     my $said = $res->header('x-relay-error');
-    push @faults, 'x-relay-error: ' . (defined $said ? $said : '(none)') . ', expected ' . (defined $code ? $code : 'none')
+    push @faults,
+        'x-relay-error: ' . (defined $said ? $said : '(none)') . ', expected ' . (defined $code ? $code : 'none')
         unless defined $code ? defined $said && $said eq $code : !defined $said;
     push @faults, _id_faults($res, $dialect);
+
     if ($status == 429 || $status == 503) {
         my @after = $res->header('retry-after');
-        push @faults, "retry-after: @after" unless @after == 1 && $after[0] =~ /^\d+$/ && $after[0] >= 1 && $after[0] <= 60;
+        push @faults, "retry-after: @after"
+            unless @after == 1 && $after[0] =~ /^\d+$/ && $after[0] >= 1 && $after[0] <= 60;
     }
     return @faults;
 }

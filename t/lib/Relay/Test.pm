@@ -91,7 +91,7 @@ sub relay_config {
         my $offer = delete $h{offer} || {};
         my $value = delete $h{secret} || secret($name);
         $h{base_url} = $mock->url . '/v1' if $mock && !$h{base_url};
-        if ($mock && $mock->{tls} && !$h{tls}) { $h{tls} = {ca_file => $mock->ca_file} }
+        if ($mock && $mock->{tls} && !$h{tls}) { $h{tls} = {ca_file => $mock->ca_file, name => $mock->tls_name} }
         $hosts{$name} = {formats => $o{formats}
             || [qw(openai-chat openai-responses openai-embeddings anthropic-messages)],
             local => JSON::PP::true(), $o{timeouts} ? (timeouts => $o{timeouts}) : (), %h};
@@ -393,6 +393,15 @@ sub logs {
 sub log {
     my ($self, $n) = @_;
     return ($self->logs($n < 0 ? -$n : $n + 1))[$n] || {};
+}
+
+# The entry of one answer, by its request id.
+sub log_of {
+    my ($self, $res) = @_;
+    my $id = $res->header('x-relay-request-id') || '';
+    my $entry;
+    wait_for(3, sub { ($entry) = grep { $_->{request_id} eq $id } $self->logs; $entry });
+    return $entry || {};
 }
 
 # ---- the last checks --------------------------------------------------------
