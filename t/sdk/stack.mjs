@@ -1,0 +1,301 @@
+// nginx with the module and the scripted provider behind it, on free ports, in
+// a directory of their own; and what every test checks about the requests that
+// reached the provider. Used by all *.test.mjs.
+//
+// RELAY_NGINX and RELAY_MODULE choose another nginx binary and module, as in
+// the other end-to-end tests; RELAY_KEEP=1 keeps the directory.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import { Mock, UPSTREAM_PREFIX } from './mock.mjs';
+
+const project = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+
+export const RELAY_KEY = 'sdk-test-relay-key-0000000001';
+export const WRONG_RELAY_KEY = 'sdk-test-relay-key-that-is-wrong';
+export const PROVIDER_KEY = {
+  openai: 'provider-key-of-openai-0123456789',
+  anthropic: 'provider-key-of-anthropic-0123456789',
+};
+
+// A model that is offered, but refused by the policy.
+export const FORBIDDEN_MODEL = 'forbidden-model';
+
+const running = new Set();
+const directories = new Set();
+
+function remove(directory) {
+  directories.delete(directory);
+  if (process.env.RELAY_KEEP) console.error(`kept: ${directory}`);
+  else fs.rmSync(directory, { recursive: true, force: true });
+}
+
+process.on('exit', () => {
+  for (const stack of running) stack.kill();
+  for (const directory of directories) remove(directory);
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
+export async function waitFor(what, limit_ms, done) {
+  const deadline = performance.now() + limit_ms;
+  for (;;) {
+    const value = await done();
+    if (value) return value;
+    if (performance.now() > deadline) throw new Error(`not within ${limit_ms} ms: ${what}`);
+    await sleep(2);
+  }
+}
+
+// ---- the configuration ------------------------------------------------------
+
+// One model for each script, under another name at the provider.
+function relayConfig(mock, models) {
+  const base_url = `http://127.0.0.1:${mock.port}/v1`;
+  const offers = (name) => ({
+    offers: ['openai', 'anthropic'].map((host) => ({ host, id: UPSTREAM_PREFIX + name })),
+  });
+  return {
+    hosts: {
+      openai: {
+        base_url,
+        local: true,
+        formats: ['openai-chat', 'openai-responses', 'openai-embeddings'],
+      },
+      anthropic: {
+        base_url,
+        local: true,
+        formats: ['anthropic-messages'],
+        auth: { header: 'x-api-key' },
+        headers: { 'anthropic-version': '2023-06-01' },
+      },
+    },
+    models: {
+      ...Object.fromEntries(Object.keys(mock.scripts).map((name) => [name, offers(name)])),
+      [FORBIDDEN_MODEL]: offers(FORBIDDEN_MODEL),
+      ...models,
+    },
+    provider_keys: {
+      openai: { host: 'openai', value: PROVIDER_KEY.openai },
+      anthropic: { host: 'anthropic', value: PROVIDER_KEY.anthropic },
+    },
+    pools: { all: { members: ['openai', 'anthropic'] } },
+    policies: { default: { pools: ['all'], deny: [FORBIDDEN_MODEL] } },
+    relay_keys: { test: { policy: 'default', key: RELAY_KEY } },
+  };
+}
+
+// The built-in model alone: no provider, no provider key.
+export const echoConfig = {
+  hosts: { relay: { echo: true } },
+  models: { 'relay/echo': { offers: [{ host: 'relay' }] } },
+  policies: { default: {} },
+  relay_keys: { test: { policy: 'default', key: RELAY_KEY } },
+};
+
+function nginxConf(directory, port) {
+  const module = process.env.RELAY_MODULE || path.join(project, 'build/ngx_relay_module.so');
+  const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `    ${name}_temp_path ${directory}/temp/${name};`,
+  );
+  return `${module === 'static' ? '' : `load_module ${module};`}
+${process.getuid() === 0 ? 'user root;' : ''}
+daemon off;
+worker_processes 1;
+worker_shutdown_timeout 5s;
+pid ${directory}/nginx.pid;
+error_log ${directory}/error.log info;
+events { worker_connections 512; }
+http {
+${temp.join('\n')}
+    access_log ${directory}/access.log;
+    relay_config ${directory}/relay.json;
+    server {
+        listen 127.0.0.1:${port};
+        location / { relay_pass; }
+    }
+}
+`;
+}
+
+// ---- processes --------------------------------------------------------------
+
+let nextPort = 12000 + ((process.pid * 37) % 7000);
+
+function canListen(port) {
+  return new Promise((resolve) => {
+    const server = net.createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
+// Below the ephemeral range, so that no outgoing connection takes it meanwhile.
+async function freePort() {
+  for (let tries = 0; tries < 500; tries += 1) {
+    nextPort = nextPort >= 19900 ? 12000 : nextPort + 1;
+    if (await canListen(nextPort)) return nextPort;
+  }
+  throw new Error('no free port');
+}
+
+function answers(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+function slurp(file) {
+  return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
+}
+
+class Stack {
+  async start(scripts, { config, models }) {
+    this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'relay-sdk-'));
+    directories.add(this.directory);
+    fs.chmodSync(this.directory, 0o755);
+    fs.mkdirSync(path.join(this.directory, 'temp'));
+    this.mock = await new Mock(scripts).start();
+    this.port = await freePort();
+    this.url = `http://127.0.0.1:${this.port}`;
+    this.config = config ?? relayConfig(this.mock, models);
+    fs.writeFileSync(path.join(this.directory, 'relay.json'), JSON.stringify(this.config, null, 2));
+    fs.writeFileSync(path.join(this.directory, 'nginx.conf'), nginxConf(this.directory, this.port));
+    this.launch();
+    running.add(this);
+    try {
+      await waitFor('nginx listens', 10000, async () => this.exit || (await answers(this.port)));
+      if (this.exit) throw new Error('nginx did not start');
+    } catch (error) {
+      error.message += `\n${this.stderr()}${this.errorLog()}`;
+      this.kill();
+      await this.mock.stop();
+      throw error;
+    }
+    return this;
+  }
+
+  launch() {
+    const file = (name) => path.join(this.directory, name);
+    const log = fs.openSync(file('stderr'), 'a');
+    const asan = ['detect_odr_violation=0', 'detect_leaks=0', `log_path=${file('sanitizer')}`];
+    this.nginx = spawn(
+      process.env.RELAY_NGINX || '/usr/sbin/nginx',
+      ['-p', `${this.directory}/`, '-e', file('error.log'), '-c', file('nginx.conf')],
+      {
+        stdio: ['ignore', log, log],
+        env: {
+          ...process.env,
+          ASAN_OPTIONS: [process.env.ASAN_OPTIONS, ...asan].filter(Boolean).join(':'),
+        },
+      },
+    );
+    fs.closeSync(log);
+    this.gone = new Promise((resolve) => {
+      this.nginx.once('error', (error) => resolve((this.exit = { error })));
+      this.nginx.once('exit', (code, signal) => resolve((this.exit = { code, signal })));
+    });
+  }
+
+  kill() {
+    running.delete(this);
+    if (!this.exit) this.nginx.kill('SIGTERM');
+  }
+
+  stderr() {
+    return slurp(path.join(this.directory, 'stderr'));
+  }
+
+  errorLog() {
+    return slurp(path.join(this.directory, 'error.log'));
+  }
+
+  // Graceful; then what must be true of every run. Once in a process: it ends
+  // the connections that fetch has opened ahead of need, for which a leaving
+  // nginx would wait.
+  async stop() {
+    await globalThis[Symbol.for('undici.globalDispatcher.1')]?.destroy();
+    this.nginx.kill('SIGQUIT');
+    const left = await Promise.race([this.gone, sleep(8000, undefined, { ref: false })]);
+    this.kill();
+    await this.mock.stop();
+    assert.deepEqual(left, { code: 0, signal: null }, 'nginx leaves in time and with status 0');
+    this.checkLogs();
+    remove(this.directory);
+  }
+
+  checkLogs() {
+    const sanitizer = fs.readdirSync(this.directory).filter((name) => name.startsWith('sanitizer'));
+    const reports = sanitizer.map((name) => slurp(path.join(this.directory, name))).join('');
+    const written = this.errorLog() + this.stderr();
+    const faults = (written + reports)
+      .split('\n')
+      .filter((line) => /\[(alert|emerg|crit)\]|exited on signal|Sanitizer|runtime error:/.test(line));
+    assert.deepEqual(faults, [], 'no faults in the logs');
+    const logs = written + slurp(path.join(this.directory, 'access.log'));
+    for (const secret of [RELAY_KEY, WRONG_RELAY_KEY, ...Object.values(PROVIDER_KEY)]) {
+      assert.ok(!logs.includes(secret), 'no secret in the logs');
+    }
+  }
+
+  // ---- what the provider saw ----
+
+  // The requests of this test are exactly these, each checked: dialect, path,
+  // model, and (unless undefined) the whole body but for the model.
+  saw(...expected) {
+    const { requests, faults } = this.mock;
+    assert.deepEqual(faults, [], 'the mock had a script for every request');
+    assert.deepEqual(
+      requests.map((request) => `${request.method} ${request.path}`),
+      expected.map((one) => `POST ${one.path}`),
+      'what reached the provider',
+    );
+    expected.forEach((one, i) => checkForwarded(requests[i], one));
+    return requests.length === 1 ? requests[0] : requests;
+  }
+
+  sawNothing() {
+    assert.deepEqual(this.mock.faults, []);
+    assert.equal(this.mock.requests.length, 0, 'nothing reached the provider');
+  }
+}
+
+function checkForwarded(request, { dialect, model, body }) {
+  const { authorization, 'x-api-key': apiKey } = request.headers;
+  if (dialect === 'openai') {
+    assert.equal(authorization, `Bearer ${PROVIDER_KEY.openai}`, 'the provider key, as a bearer');
+    assert.equal(apiKey, undefined, 'and in no other header');
+  } else {
+    assert.equal(apiKey, PROVIDER_KEY.anthropic, 'the provider key, in x-api-key');
+    assert.equal(authorization, undefined, 'and in no other header');
+  }
+  const everything = [request.path, ...request.rawHeaders, request.text].join('\n');
+  assert.ok(!everything.includes(RELAY_KEY), 'the relay key goes no further');
+  assert.equal(request.headers['x-relay-key'], undefined, 'nor does its header');
+  assert.equal(request.headers['content-length'], String(Buffer.byteLength(request.text)));
+  assert.equal(request.body.model, UPSTREAM_PREFIX + model, "the model's name at the provider");
+  if (body) assert.deepEqual({ ...request.body, model }, body, 'the rest of the body is as written');
+}
+
+// The mock's connection of this request is closed soon after the moment given.
+export async function closedSoonAfter(request, moment_ms, limit_ms = 100) {
+  await waitFor('the connection to the provider is closed', 3000, () => request.closedAt);
+  const after_ms = request.closedAt - moment_ms;
+  assert.ok(after_ms <= limit_ms, `closed ${after_ms.toFixed(1)} ms after the caller left`);
+}
+
+export async function startStack(scripts, options = {}) {
+  return new Stack().start(scripts, options);
+}
