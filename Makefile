@@ -229,6 +229,7 @@ install: build ## the module into this machine's nginx; DESTDIR is honoured
 	install -m 644 config/*.conf config/*.json '$(DESTDIR)$(doc)/config/'
 	install -m 644 README.md LICENSE '$(DESTDIR)$(doc)/'
 	install -m 644 ngx_relay_module/README.md '$(DESTDIR)$(doc)/MODULE.md'
+	install -m 644 ngx_relay_module/CONFIG.md '$(DESTDIR)$(doc)/'
 	@test ! -d '$(DESTDIR)/usr/share/nginx/modules-available' || \
 	    echo 'load_module modules/ngx_relay_module.so;' \
 	        >'$(DESTDIR)/usr/share/nginx/modules-available/mod-relay.conf'

@@ -129,11 +129,15 @@ sub h2_delays {
 }
 
 # A machine that stalls once is not late twice.
-for my $dialect (dialects()) {
-    my @late = map { @$_ } delays(5, begin($t, $dialect => "stamped $dialect 6 0 200"));
-    @late = map { @$_ } delays(5, begin($t, $dialect => "stamped $dialect 6 0 200")) if percentile(1, @late) >= 20;
-    is scalar(@late), 6, "F10 $dialect: six events";
-    cmp_ok percentile(1, @late), '<', 20, "F10 $dialect: an event each 200 ms, every one within 20 ms" or diag("@late");
+{
+    my $run = sub { delays(5, map { begin($t, $_ => "stamped $_ 6 0 200") } dialects()) };
+    my @each = $run->();
+    @each = $run->() if grep { !@$_ || percentile(1, @$_) >= 20 } @each;
+    for my $dialect (dialects()) {
+        my @late = @{shift @each};
+        is scalar(@late), 6, "F10 $dialect: six events";
+        cmp_ok percentile(1, @late), '<', 20, "F10 $dialect: an event each 200 ms, every one within 20 ms" or diag("@late");
+    }
 }
 
 {

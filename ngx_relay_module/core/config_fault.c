@@ -131,13 +131,12 @@ bool relay_config_refuse_offset(relay_config_reader_t *reader, const relay_confi
     return false;
 }
 
-bool relay_config_no_memory(relay_config_reader_t *reader)
+void relay_config_no_memory(relay_config_reader_t *reader)
 {
     memset(reader->fault, 0, sizeof(*reader->fault));
     reader->fault->line = 1;
     reader->fault->column = 1;
     snprintf(reader->fault->message, sizeof(reader->fault->message), "out of memory");
-    return false;
 }
 
 const char *relay_config_quote(relay_span_t text, char quoted[RELAY_CONFIG_QUOTE_MAX])

@@ -45,7 +45,7 @@ bool relay_config_refuse(relay_config_reader_t *reader, relay_config_node_t at, 
 bool relay_config_refuse_offset(relay_config_reader_t *reader, const relay_config_source_t *source,
                                 size_t offset, const char *message);
 
-bool relay_config_no_memory(relay_config_reader_t *reader);
+void relay_config_no_memory(relay_config_reader_t *reader);
 
 enum { RELAY_CONFIG_QUOTE_MAX = 80 };
 

@@ -1,7 +1,7 @@
 /*
  * Server-sent events, split incrementally (WHATWG HTML, "Server-sent events",
- * 9.2.5-9.2.6; wire facts in WIRE.md). The splitter owns a bounded carry for
- * the part of an event that has not ended yet; everything else is spans.
+ * 9.2.5-9.2.6). The splitter owns a bounded carry for the part of an event that
+ * has not ended yet; everything else is spans.
  *
  *            first byte of a field line
  *   BOUNDARY ───────────────────────────► EVENT

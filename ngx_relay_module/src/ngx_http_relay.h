@@ -40,8 +40,8 @@
 #define NGX_HTTP_RELAY_STREAM_HOLD     (1024 * 1024)
 #define NGX_HTTP_RELAY_ERROR_HOLD      (256 * 1024)
 
-/* one event of a stream */
-#define NGX_HTTP_RELAY_EVENT_MAX       (1024 * 1024)
+/* one event of a stream: images come as one, and again in the final event */
+#define NGX_HTTP_RELAY_EVENT_MAX       (16 * 1024 * 1024)
 
 /* what one stream may read before the worker's other requests have a turn */
 #define NGX_HTTP_RELAY_TURN            65536

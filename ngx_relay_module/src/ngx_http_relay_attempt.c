@@ -39,6 +39,8 @@ static size_t ngx_http_relay_edits(ngx_http_relay_ctx_t *ctx,
     relay_edit_t *edits, relay_buf_t *scratch);
 static void ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx,
     relay_buf_t *out, size_t content_length);
+static void ngx_http_relay_put_path(ngx_http_relay_ctx_t *ctx,
+    relay_buf_t *out);
 static void ngx_http_relay_put_str(relay_buf_t *out, ngx_str_t *text);
 static ngx_int_t ngx_http_relay_chain_body(ngx_http_relay_ctx_t *ctx,
     ngx_chain_t **last, relay_edit_t *edits, size_t nedits);
@@ -453,12 +455,7 @@ ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx, relay_buf_t *out,
     RELAY_PUT(out, " ");
     relay_buf_put(out, host->base_path);
 
-    if (ctx->match.operation == RELAY_OP_GENERATE) {
-        relay_buf_put(out, host->paths[candidate->wire->index]);
-
-    } else {
-        relay_buf_put(out, ctx->match.rest);
-    }
+    ngx_http_relay_put_path(ctx, out);
 
     ngx_http_relay_put_str(out, &ctx->args);
     RELAY_PUT(out, " HTTP/1.1" CRLF "Host: ");
@@ -502,6 +499,29 @@ ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx, relay_buf_t *out,
     }
 
     RELAY_PUT(out, CRLF);
+}
+
+
+/* below the host's path for the format, what the caller has below ours */
+
+static void
+ngx_http_relay_put_path(ngx_http_relay_ctx_t *ctx, relay_buf_t *out)
+{
+    relay_span_t         rest;
+    const relay_wire_t  *wire;
+
+    rest = ctx->match.rest;
+
+    if (ctx->match.operation != RELAY_OP_NONE) {
+        wire = ctx->attempt.candidate->wire;
+
+        relay_buf_put(out, ctx->attempt.candidate->host->paths[wire->index]);
+        rest = relay_span_from(rest, wire->path.len);
+    }
+
+    if (ctx->match.operation != RELAY_OP_GENERATE) {
+        relay_buf_put(out, rest);
+    }
 }
 
 

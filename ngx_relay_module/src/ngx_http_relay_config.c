@@ -311,6 +311,13 @@ ngx_http_relay_secret(ngx_conf_t *cf, relay_provider_key_t *key,
         text.len--;
     }
 
+    if (text.len == 0 && key->secret_kind == RELAY_SECRET_FILE) {
+
+        /* without it requests would go out with no credential at all */
+
+        return NGX_DECLINED;
+    }
+
     if (ngx_http_relay_secret_check(&text) != NGX_OK) {
         text.data = (u_char *) key->name.base;
         text.len = key->name.len;

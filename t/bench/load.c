@@ -12,7 +12,8 @@
  *                      request as soon as it has its answer (closed loop)
  *     --seconds X      measured time (1), after --warm X (0.2) not measured
  *     --requests N     instead: exactly N requests, all measured
- *     --pid N          a process whose CPU time is measured meanwhile; repeatable
+ *     --pid N          a process whose CPU time is measured meanwhile, and how
+ *                      much of the time it waited for its CPU; repeatable
  *     --key TEXT       the bearer token
  *     --hold           waits for the first event of one stream on each
  *                      connection, prints "held", and holds them until its
@@ -38,14 +39,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "load_request.h"
+
 enum {
     CONNECTIONS_MAX = 4096,
     READY_MAX = 512,
     READ_MAX = 65536,
     LINE_MAX_BYTES = 1024,
-    HEAD_MAX = 16384,
     PIDS_MAX = 4,
-    TURN_SLACK = 150, /* bytes around a turn's text, or of one sentence */
     DRAIN_NS = 2000000000
 };
 
@@ -54,19 +55,15 @@ static const uint64_t second_ns = 1000000000;
 /* ---- options ---------------------------------------------------------------- */
 
 static struct {
-    uint16_t port;
-    size_t body;
-    bool stream;
-    unsigned pace_us;
+    load_request_t request;
     unsigned connections;
     double rate;
     double seconds, warm;
     uint64_t requests;
     long pids[PIDS_MAX];
     unsigned npids;
-    const char *key;
     bool hold;
-} option = {.body = 1024, .connections = 64, .seconds = 1, .warm = 0.2, .key = "none"};
+} option = {.request = {.body = 1024, .key = "none"}, .connections = 64, .seconds = 1, .warm = 0.2};
 
 static void fail(const char *what)
 {
@@ -94,16 +91,16 @@ static void read_options(int argc, char **argv)
     while ((name = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (name) {
         case 'p':
-            option.port = (uint16_t)strtoul(optarg, NULL, 10);
+            option.request.port = (uint16_t)strtoul(optarg, NULL, 10);
             break;
         case 'b':
-            option.body = strtoul(optarg, NULL, 10);
+            option.request.body = strtoul(optarg, NULL, 10);
             break;
         case 's':
-            option.stream = true;
+            option.request.stream = true;
             break;
         case 'e':
-            option.pace_us = (unsigned)strtoul(optarg, NULL, 10);
+            option.request.pace_us = (unsigned)strtoul(optarg, NULL, 10);
             break;
         case 'c':
             option.connections = (unsigned)strtoul(optarg, NULL, 10);
@@ -121,7 +118,7 @@ static void read_options(int argc, char **argv)
             option.requests = strtoull(optarg, NULL, 10);
             break;
         case 'k':
-            option.key = optarg;
+            option.request.key = optarg;
             break;
         case 'h':
             option.hold = true;
@@ -135,8 +132,8 @@ static void read_options(int argc, char **argv)
             exit(2);
         }
     }
-    if (option.port == 0 || option.connections == 0 || option.connections > CONNECTIONS_MAX ||
-        option.body < 512) {
+    if (option.request.port == 0 || option.connections == 0 ||
+        option.connections > CONNECTIONS_MAX || option.request.body < 512) {
         fprintf(stderr, "load: --port, 1 to %d --connections, --body of 512 or more\n",
                 CONNECTIONS_MAX);
         exit(2);
@@ -199,113 +196,30 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * second_ns + (uint64_t)now.tv_nsec;
 }
 
-/* CPU time of a process without threads; 0 if it is gone. */
-static uint64_t cpu_ns(long pid)
+/* Nanoseconds of a process without threads; 0 if it is gone. */
+typedef struct {
+    unsigned long long ran, waited; /* on a CPU; ready, but the CPU was taken */
+} cpu_t;
+
+static cpu_t cpu_of(long pid)
 {
     char path[64];
-    unsigned long long ns = 0;
+    cpu_t cpu = {0, 0};
     FILE *file;
 
     snprintf(path, sizeof(path), "/proc/%ld/schedstat", pid);
     file = fopen(path, "r");
     if (file != NULL) {
-        if (fscanf(file, "%llu", &ns) != 1) {
-            ns = 0;
+        if (fscanf(file, "%llu %llu", &cpu.ran, &cpu.waited) != 2) {
+            cpu = (cpu_t){0, 0};
         }
         fclose(file);
     }
-    return ns;
+    return cpu;
 }
-
-/* ---- the request ---------------------------------------------------------------- */
 
 static char *request;
 static size_t request_len;
-
-static const char *const turns[] = {
-    "Please look at the build log below and say what fails first.\\n\\n```\\nmake: *** [all] Error"
-    " 2\\n```\\n",
-    "The first failure is the missing header \\\"config.h\\\"; everything after it follows from "
-    "it. ",
-    "Gut, und was hei\xc3\x9ft das f\xc3\xbcr den n\xc3\xa4"
-    "chsten Schritt? \xe6\xac\xa1\xe3\x81\xab"
-    "\xe4\xbd\x95\xe3\x82\x92\xe3\x81\x99\xe3\x81\xb9\xe3\x81\x8d\xe3\x81\xa7\xe3\x81\x99\xe3\x81"
-    "\x8b? ",
-    "Run the configure step again; it writes that file into the build folder.\\n- then run make\\n",
-};
-
-static size_t put_turn(char *out, size_t room, unsigned turn, size_t bytes)
-{
-    size_t len = (size_t)snprintf(out, room, "{\"role\":\"%s\",\"content\":\"",
-                                  turn % 2 ? "assistant" : "user");
-
-    do {
-        len += (size_t)snprintf(out + len, room - len, "%s", turns[turn % 4]);
-    } while (len + TURN_SLACK < bytes);
-    return len + (size_t)snprintf(out + len, room - len, "\"},");
-}
-
-/* The last turn makes the body exactly as long as it is to be. */
-static size_t put_last_turn(char *out, size_t room, size_t bytes)
-{
-    static const char words[] = "and then say in one line what you would do about it, ";
-    static const char tail[] = "\"}],\"temperature\":0.7,\"max_tokens\":1024}";
-    size_t len = (size_t)snprintf(out, room, "{\"role\":\"user\",\"content\":\"");
-
-    for (size_t i = 0; len + sizeof(tail) - 1 < bytes; i++) {
-        out[len++] = words[i % (sizeof(words) - 1)];
-    }
-    return len + (size_t)snprintf(out + len, room - len, "%s", tail);
-}
-
-/* A conversation; turns grow with it, to at most 2 KB each. */
-static size_t make_body(char *out, size_t room)
-{
-    size_t len, turn_bytes = option.body / 5 < 2048 ? option.body / 5 : 2048;
-    char pace[64] = "";
-
-    if (option.pace_us > 0) {
-        snprintf(pace, sizeof(pace), "\"user\":\"every-%u-us\",", option.pace_us);
-    }
-    len = (size_t)snprintf(out, room, "{\"model\":\"bench\",%s%s\"messages\":[",
-                           option.stream ? "\"stream\":true," : "", pace);
-    for (unsigned turn = 0; len + turn_bytes + 2 * TURN_SLACK < option.body; turn++) {
-        len += put_turn(out + len, room - len, turn, turn_bytes);
-    }
-    return len + put_last_turn(out + len, room - len, option.body - len);
-}
-
-static void make_request(void)
-{
-    size_t room = option.body + 8192, body_len;
-    char *body = malloc(room);
-
-    request = malloc(room + HEAD_MAX);
-    if (body == NULL || request == NULL) {
-        fail("memory");
-    }
-    body_len = make_body(body, room);
-    request_len = (size_t)snprintf(request, HEAD_MAX,
-                                   "POST /v1/chat/completions HTTP/1.1\r\n"
-                                   "Host: 127.0.0.1:%u\r\n"
-                                   "Accept: application/json\r\n"
-                                   "User-Agent: OpenAI/JS 6.49.0\r\n"
-                                   "X-Stainless-Retry-Count: 0\r\n"
-                                   "X-Stainless-Lang: js\r\n"
-                                   "X-Stainless-Package-Version: 6.49.0\r\n"
-                                   "X-Stainless-OS: Linux\r\n"
-                                   "X-Stainless-Arch: x64\r\n"
-                                   "X-Stainless-Runtime: node\r\n"
-                                   "X-Stainless-Runtime-Version: v20.20.2\r\n"
-                                   "Authorization: Bearer %s\r\n"
-                                   "Content-Type: application/json\r\n"
-                                   "Content-Length: %zu\r\n"
-                                   "\r\n",
-                                   option.port, option.key, body_len);
-    memcpy(request + request_len, body, body_len);
-    request_len += body_len;
-    free(body);
-}
 
 /* ---- answers: one reader for each connection -------------------------------------
  *
@@ -361,7 +275,7 @@ static bool take_line(connection_t *c, const char **at, const char *end)
 static answer_state_t read_head_line(connection_t *c)
 {
     if (c->line_len == 0) {
-        if (c->status != 200 || c->is_stream != option.stream) {
+        if (c->status != 200 || c->is_stream != option.request.stream) {
             return BROKEN;
         }
         return c->left == UINT64_MAX ? SIZE : c->left > 0 ? LENGTH : DONE;
@@ -395,7 +309,8 @@ static void read_event_line(connection_t *c)
     }
     c->events++;
     text = strstr(c->line, "\"content\":\"");
-    if (text == NULL || (c->events > 1 && option.pace_us == 0) || !(measuring || option.hold)) {
+    if (text == NULL || (c->events > 1 && option.request.pace_us == 0) ||
+        !(measuring || option.hold)) {
         return;
     }
     now = now_ns();
@@ -403,7 +318,7 @@ static void read_event_line(connection_t *c)
         held++;
         add_sample(&first_token, now - c->due_ns);
     }
-    if (option.pace_us > 0) {
+    if (option.request.pace_us > 0) {
         add_sample(&event_delay, now - strtoull(text + 11, NULL, 16));
     }
 }
@@ -506,7 +421,7 @@ static void watch(connection_t *c, bool want_write, int operation)
 static void dial(connection_t *c)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(option.port),
+                                  .sin_port = htons(option.request.port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int on = 1;
 
@@ -549,7 +464,7 @@ static void send_request(connection_t *c, uint64_t due_ns)
 /* ---- the schedule ------------------------------------------------------------------ */
 
 static uint64_t start_ns, measure_ns, stop_ns;
-static uint64_t cpu_start[PIDS_MAX], cpu_used[PIDS_MAX];
+static cpu_t cpu_start[PIDS_MAX], cpu_used[PIDS_MAX];
 static uint64_t scheduled, issued; /* open loop: requests due so far, sent so far */
 static double measured_s;
 
@@ -635,7 +550,7 @@ static void measure(uint64_t now)
     if (!measuring && measured_s == 0 && now >= measure_ns) {
         measuring = true;
         for (unsigned i = 0; i < option.npids; i++) {
-            cpu_start[i] = cpu_ns(option.pids[i]);
+            cpu_start[i] = cpu_of(option.pids[i]);
         }
     }
 }
@@ -645,7 +560,10 @@ static void measured(uint64_t now)
     measuring = false;
     measured_s = (double)(now - measure_ns) / 1e9;
     for (unsigned i = 0; i < option.npids; i++) {
-        cpu_used[i] = cpu_ns(option.pids[i]) - cpu_start[i];
+        cpu_t cpu = cpu_of(option.pids[i]);
+
+        cpu_used[i].ran = cpu.ran - cpu_start[i].ran;
+        cpu_used[i].waited = cpu.waited - cpu_start[i].waited;
     }
 }
 
@@ -769,7 +687,11 @@ static void print_results(void)
     print_samples("event_delay", &event_delay);
     printf(",\"cpu_us\":[");
     for (unsigned i = 0; i < option.npids; i++) {
-        printf("%s%.3f", i ? "," : "", (double)cpu_used[i] / 1e3 / done);
+        printf("%s%.3f", i ? "," : "", (double)cpu_used[i].ran / 1e3 / done);
+    }
+    printf("],\"waited\":[");
+    for (unsigned i = 0; i < option.npids; i++) {
+        printf("%s%.4f", i ? "," : "", (double)cpu_used[i].waited / 1e9 / measured_s);
     }
     printf("]}\n");
 }
@@ -778,7 +700,10 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv);
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    make_request();
+    request = make_request(&option.request, &request_len);
+    if (request == NULL) {
+        fail("memory");
+    }
     poll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (poll_fd < 0) {
         fail("epoll_create1");
@@ -789,5 +714,5 @@ int main(int argc, char **argv)
     }
     run();
     print_results();
-    return errors > 0 || completed == 0;
+    return errors > 0;
 }

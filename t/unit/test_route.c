@@ -23,7 +23,7 @@ static const char base[] =
     "        'display_name': 'N', 'context_tokens': 6, 'output_tokens': 7},"
     "  'two': {'offers': [{'host': 'b', 'id': 'two-chat', 'formats': ['openai-chat']},"
     "                     {'host': 'b', 'id': 'two-messages', 'formats': ['anthropic-messages']}]},"
-    "  'listed-1': {'aliases': ['li']}, 'x@2024': {'offers': [{'host': 'a'}]},"
+    "  'listed-1': {'aliases': ['li']}, 'a-listed': {}, 'x@2024': {'offers': [{'host': 'a'}]},"
     "  'x': {'offers': [{'host': 'b', 'id': 'only-x'}]}, 'lost': {}, 'away': {'offers': "
     "  [{'host': 'd'}]},"
     "  'relay/echo': {'offers': [{'host': 'e'}]}, 'both': {'offers': [{'host': 'e'}, {'host': "
@@ -594,15 +594,15 @@ static void listed(const char *key, unsigned dialect, const char *expected)
 static void models_are_listed(void **state)
 {
     (void)state;
-    listed("all", 0, "both listed-1 m relay/echo two x x@2024");
+    listed("all", 0, "a-listed both listed-1 m relay/echo two x x@2024");
     listed("all", 1, "both listed-1 m n relay/echo two x");
     listed("b", 0, "both listed-1 m relay/echo two x");
-    listed("some", 0, "m");
+    listed("some", 0, "a-listed m");
     listed("narrow", 1, "n");
     listed("narrow", 0, "");
     listed("none", 0, "both relay/echo");
     provider_key("kb")->active = false;
-    listed("all", 0, "both m relay/echo x@2024");
+    listed("all", 0, "a-listed both m relay/echo x@2024");
     listed("all", 1, "both n relay/echo");
 }
 
@@ -613,10 +613,10 @@ static void listing_has_a_capacity(void **state)
     (void)state;
     memset(views, 0, sizeof(views));
     assert_int_equal(relay_route_models(config, key_named("all"), relay_dialect_at(0), views, 2),
-                     7);
-    check_span(views[1].id, "listed-1");
+                     8);
+    check_span(views[1].id, "both");
     assert_null(views[2].id.base);
-    assert_int_equal(relay_route_models(config, key_named("all"), relay_dialect_at(0), NULL, 0), 7);
+    assert_int_equal(relay_route_models(config, key_named("all"), relay_dialect_at(0), NULL, 0), 8);
     assert_int_equal(relay_route_models(config, key_named("narrow"), relay_dialect_at(1), views, 3),
                      1);
     check_span(views[0].id, "n");
