@@ -27,9 +27,11 @@ my %mock = (
     self => provider(names => ['self.test'], self_signed => 1),
     several => provider(names => ['default.test'], per_name => {'first.test' => {}, 'second.test' => {}}),
     old => provider(names => ['old.test'], version => 'TLSv1_2'),
-    plain => Relay::Mock->new(on => $answer),
+    plain => Relay::Mock->new(on_connect => sub {
+        [code => sub { $_[0]->put("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")->pause(50)->end(mock => 'close') }];
+    }),
     cut => Relay::Mock->new(on_connect => sub { 'close' }),
-    reset => Relay::Mock->new(on_connect => sub { [sleep => 20], 'reset' }),
+    reset => Relay::Mock->new(on_connect => sub { 'reset' }),
     mute => Relay::Mock->new(on_connect => sub { 'hang' }),
     backup => Relay::Mock->new(on => $answer),
 );

@@ -16,6 +16,7 @@
 
 
 static void ngx_http_relay_body_start(ngx_http_request_t *r);
+static ngx_int_t ngx_http_relay_body_in_place(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_body_read(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_body_take(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_body_grow(ngx_http_relay_ctx_t *ctx,
@@ -63,7 +64,57 @@ ngx_http_relay_body_start(ngx_http_request_t *r)
     r->read_event_handler = ngx_http_relay_body_read;
     r->write_event_handler = ngx_http_request_empty_handler;
 
+    if (ngx_http_relay_body_in_place(ngx_http_relay_ctx(r)) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
     ngx_http_relay_body_read(r);
+}
+
+
+/*
+ * A body whose length is known is read into its place: after the first piece
+ * nginx's read buffer is the rest of ctx->body, so that nothing is copied.
+ * Over HTTP/2, and for chunked bodies, nginx's buffer stays its own.
+ */
+
+static ngx_int_t
+ngx_http_relay_body_in_place(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_buf_t                *b;
+    ngx_http_request_t       *r;
+    ngx_http_request_body_t  *rb;
+
+    r = ctx->request;
+    rb = r->request_body;
+
+    if (!r->reading_body || r->headers_in.chunked
+        || r->http_version >= NGX_HTTP_VERSION_20)
+    {
+        return NGX_OK;
+    }
+
+    if (ngx_http_relay_body_take(ctx) != NGX_OK
+        || ngx_http_relay_body_grow(ctx, &ctx->body, &ctx->body_size,
+                                    (size_t) rb->rest)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    b = rb->buf;
+
+    if (b == NULL || b->pos != b->last) {
+        return NGX_OK;
+    }
+
+    b->start = ctx->body.data + ctx->body.len;
+    b->pos = b->start;
+    b->last = b->start;
+    b->end = b->start + rb->rest;
+
+    return NGX_OK;
 }
 
 
@@ -163,7 +214,10 @@ ngx_http_relay_body_take(ngx_http_relay_ctx_t *ctx)
                 return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
             }
 
-            ngx_memcpy(ctx->body.data + ctx->body.len, b->pos, n);
+            if (b->pos != ctx->body.data + ctx->body.len) {
+                ngx_memcpy(ctx->body.data + ctx->body.len, b->pos, n);
+            }
+
             ctx->body.len += n;
             b->pos = b->last;
         }

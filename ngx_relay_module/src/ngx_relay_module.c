@@ -200,8 +200,6 @@ ngx_http_relay_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     clcf->client_max_body_size = 0;
-    clcf->client_body_buffer_size = ngx_max(clcf->client_body_buffer_size,
-                                            65536);
 
     /* SDKs send names such as session_id, and values of 8 KB */
 
