@@ -296,6 +296,9 @@ subtest 'a bomb although identity was asked for' => sub {
     cmp_ok worker_memory_kb($alone, 'VmHWM') - $before, '<', 8000, 'and is inflated nowhere';
 };
 
+# A sanitizer keeps what is freed, to see it used again.
+my $scale = ($ENV{RELAY_MODULE} || '') eq 'static' ? 3 : 1;
+
 # To a caller who reads nothing: what the worker and the mock hold is bounded.
 for my $name ('endless JSON', 'endless text', 'endless events', 'endless length', 'endless comment', 'endless event',
     'endless error')
@@ -310,7 +313,7 @@ for my $name ('endless JSON', 'endless text', 'endless events', 'endless length'
     sleep 0.4;
     my $used = worker_memory_kb($alone, 'VmHWM') - $before;
     # what has to be held until it is judged, twice while it grows, and buffers
-    cmp_ok $used, '<', 12_000, "$name: $used KB of memory for a caller who does not read";
+    cmp_ok $used, '<', 12_000 * $scale, "$name: $used KB of memory for a caller who does not read";
     my $begin = time;
     $c->abort;
     my $closed = $bad->connection($connection);

@@ -29,6 +29,8 @@ my %play = (
     unauthorized => sub { {status => 400, body => '{"error":{"message":"no"}}'} },
     'stream-drained-late' => sub { my @parts = chat_stream(); {type => 'text/event-stream', chunked => 1,
         steps => [[chunk => join '', @parts], [sleep => 50], [chunk => '']]} },
+    'stream-surplus' => sub { my @parts = chat_stream(); {type => 'text/event-stream', chunked => 1,
+        steps => [[chunk => join '', @parts], [sleep => 50], [send => "0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"]]} },
     'close-header' => sub { {body => $whole, close => 1} },
     'close-header-kept-open' => sub { {body => $whole, headers => [Connection => 'close'], steps => ['hang']} },
     'http-1.0' => sub { {raw => "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: " . length($whole) . "\r\n\r\n$whole"} },
@@ -72,7 +74,7 @@ sub drain { my ($mock) = @_; sleep 0.55; $mock->open_connections(0, 2); $mock->f
 {
     my %again = (good => 1, chunked => 1, stream => 1, 'stream-drained-late' => 1, empty => 1, unauthorized => 1,
         'close-header' => 0, 'close-header-kept-open' => 0, 'http-1.0' => 0, 'until-close' => 0, surplus => 0,
-        'surplus-answer' => 0, 'late-surplus' => 0, undrained => 0, 'good-then-close' => 0, 'good-then-reset' => 0);
+        'surplus-answer' => 0, 'stream-surplus' => 0, 'late-surplus' => 0, undrained => 0, 'good-then-close' => 0, 'good-then-reset' => 0);
     my @names = sort keys %again;
     my %mock = map { $_ => provider() } @names;
     my $many = Relay::Test->new;
@@ -149,8 +151,16 @@ for my $how (qw(reset close)) {
     my $begin = time;
     my $res = post($t, 'one', play => 'nth-hang');
     is $res->status, 504, 'a kept connection that is silent: timed out';
-    is scalar(my @req = $a->requests), 2, 'and not asked again';
+    my @req = $a->requests;
+    is scalar(@req), 2, 'and not asked again';
     ok time - $begin < 1.5, 'within the limit';
+
+    drain($a);
+    $b->forget;
+    post($t, 'm');
+    $res = post($t, 'm', play => 'nth-hang');
+    is $res->header('x-relay-host'), 'b', 'nor if there is another provider: that one';
+    is scalar(@req = $a->requests), 2, 'at once';
 }
 
 # an answer that began and ended short was received: the next candidate

@@ -65,7 +65,7 @@ my $mock = player(
     long_event => sub {
         my ($req, $dialect) = @_;
         my ($before) = around_finish($dialect);
-        return sse([joined(@$before), 'data: "' . 'x' x 1200000], gap_ms => 5, end => 'hang');
+        return sse([joined(@$before), 'data: "' . 'x' x 4400000], gap_ms => 5, end => 'hang');
     },
     many => sub {
         my ($req, $dialect) = @_;

@@ -41,7 +41,7 @@
 #define NGX_HTTP_RELAY_ERROR_HOLD      (256 * 1024)
 
 /* one event of a stream: images come as one, and again in the final event */
-#define NGX_HTTP_RELAY_EVENT_MAX       (16 * 1024 * 1024)
+#define NGX_HTTP_RELAY_EVENT_MAX       (4 * 1024 * 1024)
 
 /* what one stream may read before the worker's other requests have a turn */
 #define NGX_HTTP_RELAY_TURN            65536
@@ -99,6 +99,7 @@ typedef struct {
     unsigned                         literal:1;   /* never resolved */
     unsigned                         used:1;      /* an active key leads here */
     unsigned                         resolving:1;
+    unsigned                         answered:1;  /* by a name server, ever */
 } ngx_http_relay_endpoint_t;
 
 
@@ -253,6 +254,7 @@ typedef struct {
     unsigned                         fresh:1;     /* no pooled connection now */
     unsigned                         once:1;      /* not to be sent twice */
     unsigned                         queued:1;    /* in an endpoint's waiters */
+    unsigned                         waited:1;    /* has been in one */
     unsigned                         inflating:1;
     unsigned                         listed:1;    /* in the running requests */
     unsigned                         draining:1;  /* the worker is about to exit */

@@ -276,6 +276,7 @@ ngx_http_relay_resolved(ngx_resolver_ctx_t *rctx)
     ngx_msec_t  next;
 
     ep->resolving = 0;
+    ep->answered = 1;
     next = NGX_HTTP_RELAY_REFRESH_RETRY;
 
     if (rctx->state || rctx->naddrs == 0) {

@@ -12,6 +12,8 @@
 #define NGX_HTTP_RELAY_READ_MIN  4096
 
 
+static ngx_http_relay_endpoint_t *ngx_http_relay_unresolved(
+    ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_wait_handler(ngx_event_t *ev);
 static void ngx_http_relay_wait_cleanup(void *data);
 static ngx_int_t ngx_http_relay_wait(ngx_http_relay_ctx_t *ctx,
@@ -32,25 +34,49 @@ static void ngx_http_relay_finalize_request(ngx_http_request_t *r,
 void
 ngx_http_relay_upstream_start(ngx_http_request_t *r)
 {
-    ngx_int_t                   rc;
     ngx_http_relay_ctx_t       *ctx;
     ngx_http_relay_endpoint_t  *ep;
 
     ctx = ngx_http_relay_ctx(r);
-    ep = ctx->rmcf->endpoints[ctx->plan->candidates[0].host->index];
+    ep = ngx_http_relay_unresolved(ctx);
 
-    if (ep == NULL || ep->naddrs || ep->literal
-        || ctx->rmcf->resolver == NULL)
-    {
+    if (ep == NULL) {
         ngx_http_relay_begin(ctx);
         return;
     }
 
-    rc = ngx_http_relay_wait(ctx, ep);
-
-    if (rc != NGX_OK) {
+    if (ngx_http_relay_wait(ctx, ep) != NGX_OK) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
     }
+}
+
+
+/*
+ * A candidate's endpoint whose name server has not answered yet, or whose
+ * answer is worth asking for once more because the candidate comes first.
+ */
+
+static ngx_http_relay_endpoint_t *
+ngx_http_relay_unresolved(ngx_http_relay_ctx_t *ctx)
+{
+    size_t                      i;
+    ngx_http_relay_endpoint_t  *ep;
+
+    if (ctx->rmcf->resolver == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < ctx->plan->count; i++) {
+        ep = ctx->rmcf->endpoints[ctx->plan->candidates[i].host->index];
+
+        if (ep && ep->naddrs == 0 && !ep->literal
+            && (!ep->answered || (i == 0 && !ctx->waited)))
+        {
+            return ep;
+        }
+    }
+
+    return NULL;
 }
 
 
@@ -64,25 +90,30 @@ ngx_http_relay_wait(ngx_http_relay_ctx_t *ctx, ngx_http_relay_endpoint_t *ep)
 
     r = ctx->request;
 
-    cln = ngx_http_cleanup_add(r, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
+    if (!ctx->waited) {
+
+        cln = ngx_http_cleanup_add(r, 0);
+        if (cln == NULL) {
+            return NGX_ERROR;
+        }
+
+        cln->handler = ngx_http_relay_wait_cleanup;
+        cln->data = ctx;
+
+        ctx->wait.handler = ngx_http_relay_wait_handler;
+        ctx->wait.data = ctx;
+        ctx->wait.log = r->connection->log;
+
+        ngx_add_timer(&ctx->wait, ctx->plan->candidates[0].timeouts.connect_ms);
+
+        r->read_event_handler = ngx_http_test_reading;
+        r->write_event_handler = ngx_http_request_empty_handler;
     }
 
-    cln->handler = ngx_http_relay_wait_cleanup;
-    cln->data = ctx;
-
-    ctx->wait.handler = ngx_http_relay_wait_handler;
-    ctx->wait.data = ctx;
-    ctx->wait.log = r->connection->log;
+    ctx->waited = 1;
 
     ngx_queue_insert_tail(&ep->waiters, &ctx->waiting);
     ctx->queued = 1;
-
-    ngx_add_timer(&ctx->wait, ctx->plan->candidates[0].timeouts.connect_ms);
-
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_request_empty_handler;
 
     if (!ep->resolving) {
 
@@ -100,13 +131,21 @@ ngx_http_relay_wait(ngx_http_relay_ctx_t *ctx, ngx_http_relay_endpoint_t *ep)
 static void
 ngx_http_relay_wait_handler(ngx_event_t *ev)
 {
-    ngx_connection_t      *c;
-    ngx_http_relay_ctx_t  *ctx;
+    ngx_connection_t           *c;
+    ngx_http_relay_ctx_t       *ctx;
+    ngx_http_relay_endpoint_t  *ep;
 
     ctx = ev->data;
     c = ctx->request->connection;
 
     ngx_http_set_log_request(c->log, ctx->request);
+
+    ep = ev->timedout ? NULL : ngx_http_relay_unresolved(ctx);
+
+    if (ep) {
+        (void) ngx_http_relay_wait(ctx, ep);
+        return;
+    }
 
     ngx_http_relay_wait_cleanup(ctx);
     ngx_http_relay_begin(ctx);
