@@ -198,11 +198,11 @@ for my $format (qw(chat messages responses)) {
         }});
     next if $format ne 'chat';
     case("X9 idle, $format, half an event", [$format, a => "half $format"], ended_after($format, 0.5));
-    case("X9 idle, $format, steady events", [$format, a => "steady $format 400"],
+    case("X9 idle, $format, steady events", [$format, a => "steady $format 250"],
         {check => sub {
             my ($res, $name) = @_;
             sse_ok $format => $res->body, "$name: whole";
-            ok $res->elapsed > 4, "$name: longer than any of the limits but the total";
+            ok $res->elapsed > 2, "$name: longer than any of the limits but the total";
         }});
 }
 

@@ -251,14 +251,21 @@ sub _log_format {
     return '{' . join(',', map { "\"$_\":\"\$$field{$_}\"" } sort keys %field) . '}';
 }
 
+# A module loaded by nginx has globals of the same names as others, and what
+# nginx allocates for its configuration it never frees.
+sub _sanitizer_options {
+    my ($self) = @_;
+    return (join(':', grep {length} $ENV{ASAN_OPTIONS}, 'detect_odr_violation=0', 'detect_leaks=0',
+            'abort_on_error=0', "log_path=$self->{dir}/sanitizer"),
+        join(':', grep {length} $ENV{UBSAN_OPTIONS}, 'print_stacktrace=1'));
+}
+
 # Writes nginx.conf, starts nginx and waits until it listens. False (and the
 # text in $t->{start_error}) if it does not come up; dies unless "may_fail".
 sub start {
     my ($self, %o) = @_;
     $self->write_file('nginx.conf', $self->_conf);
-    local $ENV{ASAN_OPTIONS} = join ':', grep {length} $ENV{ASAN_OPTIONS}, 'detect_odr_violation=0',
-        'detect_leaks=0', 'abort_on_error=0', "log_path=$self->{dir}/sanitizer";
-    local $ENV{UBSAN_OPTIONS} = join ':', grep {length} $ENV{UBSAN_OPTIONS}, 'print_stacktrace=1';
+    local @ENV{qw(ASAN_OPTIONS UBSAN_OPTIONS)} = $self->_sanitizer_options;
     my $pid = fork;
     croak "fork: $!" unless defined $pid;
     if (!$pid) {
@@ -286,6 +293,7 @@ sub _listens {
 sub check {
     my ($self) = @_;
     $self->write_file('nginx.conf', $self->_conf);
+    local @ENV{qw(ASAN_OPTIONS UBSAN_OPTIONS)} = $self->_sanitizer_options;
     my $binary = nginx_binary();
     my $text = qx{$binary -p $self->{dir}/ -e $self->{dir}/check.log -c $self->{dir}/nginx.conf -t 2>&1};
     return {ok => $? == 0 ? 1 : 0, text => $text};
