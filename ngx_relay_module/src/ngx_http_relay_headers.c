@@ -141,6 +141,7 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
     ngx_http_request_t  *r;
 
     r = ctx->request;
+    p = NULL;
     len = 0;
 
     h = ngx_http_relay_request_header(r, "connection",
