@@ -52,8 +52,8 @@ ngx_http_relay_upstream_start(ngx_http_request_t *r)
 
 
 /*
- * A candidate's endpoint whose name server has not answered yet, or whose
- * answer is worth asking for once more because the candidate comes first.
+ * A candidate's endpoint whose name server has not answered yet; or has, but
+ * there is no other candidate, so that asking once more is all that is left.
  */
 
 static ngx_http_relay_endpoint_t *
@@ -70,7 +70,7 @@ ngx_http_relay_unresolved(ngx_http_relay_ctx_t *ctx)
         ep = ctx->rmcf->endpoints[ctx->plan->candidates[i].host->index];
 
         if (ep && ep->naddrs == 0 && !ep->literal
-            && (!ep->answered || (i == 0 && !ctx->waited)))
+            && (!ep->answered || (ctx->plan->count == 1 && !ctx->waited)))
         {
             return ep;
         }
