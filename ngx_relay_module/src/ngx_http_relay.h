@@ -97,7 +97,6 @@ typedef struct {
 
     unsigned                         local:1;     /* private addresses allowed */
     unsigned                         literal:1;   /* never resolved */
-    unsigned                         used:1;      /* an active key leads here */
     unsigned                         resolving:1;
     unsigned                         answered:1;  /* by a name server, ever */
 } ngx_http_relay_endpoint_t;
@@ -229,7 +228,6 @@ typedef struct {
 
     /* milliseconds of ngx_current_msec, microseconds of the monotonic clock */
     ngx_msec_t                       begun;       /* first attempt */
-    ngx_msec_t                       alive;       /* last sign of life */
     ngx_msec_t                       progress;    /* last real event */
     ngx_msec_t                       finished;    /* finish reason or end */
     ngx_msec_t                       first_token;
@@ -326,6 +324,7 @@ void ngx_http_relay_resolve_stop(ngx_http_relay_endpoint_t *ep);
 void ngx_http_relay_upstream_start(ngx_http_request_t *r);
 /* the limits of the current candidate, in terms of nginx's timers */
 void ngx_http_relay_set_timers(ngx_http_relay_ctx_t *ctx);
+
 /* ngx_http_relay_hold.c */
 
 /*

@@ -464,7 +464,6 @@ ngx_http_relay_endpoint_get(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf,
     ep->port = host->port;
     ep->tls = tls;
     ep->local = host->local;
-    ep->used = 1;
 
     if (ngx_http_relay_endpoint_literal(cf, ep) != NGX_OK) {
         return NULL;

@@ -14,6 +14,8 @@ static ngx_uint_t ngx_http_relay_listed(ngx_str_t *names, u_char *lowcase,
     size_t len);
 static ngx_uint_t ngx_http_relay_prefixed(ngx_str_t *prefixes, u_char *lowcase,
     size_t len);
+static ngx_table_elt_t *ngx_http_relay_next_header(ngx_list_part_t **part,
+    ngx_uint_t *i);
 static ngx_uint_t ngx_http_relay_request_drops(ngx_http_relay_ctx_t *ctx,
     ngx_table_elt_t *h);
 static ngx_uint_t ngx_http_relay_lists(ngx_str_t *tokens, u_char *name,
@@ -156,33 +158,23 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
         p = ctx->forward.data;
 
         part = &r->headers_in.headers.part;
-        h = part->elts;
+        i = 0;
 
-        for (i = 0; /* void */; i++) {
-
-            if (i >= part->nelts) {
-                if (part->next == NULL) {
-                    break;
-                }
-
-                part = part->next;
-                h = part->elts;
-                i = 0;
-            }
+        while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
 
             if (!copy) {
-                len += h[i].key.len + sizeof(": ") - 1 + h[i].value.len
+                len += h->key.len + sizeof(": ") - 1 + h->value.len
                        + sizeof(CRLF) - 1;
                 continue;
             }
 
-            if (ngx_http_relay_request_drops(ctx, &h[i])) {
+            if (ngx_http_relay_request_drops(ctx, h)) {
                 continue;
             }
 
-            p = ngx_cpymem(p, h[i].key.data, h[i].key.len);
+            p = ngx_cpymem(p, h->key.data, h->key.len);
             *p++ = ':'; *p++ = ' ';
-            p = ngx_cpymem(p, h[i].value.data, h[i].value.len);
+            p = ngx_cpymem(p, h->value.data, h->value.len);
             *p++ = CR; *p++ = LF;
         }
 
@@ -277,30 +269,22 @@ ngx_http_relay_connection_names(ngx_http_request_t *r, ngx_table_elt_t *header)
     ngx_table_elt_t  *h;
 
     part = &r->headers_in.headers.part;
-    h = part->elts;
+    i = 0;
 
-    for (i = 0; /* void */; i++) {
+    while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return 0;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == sizeof("connection") - 1
-            && ngx_memcmp(h[i].lowcase_key, "connection",
+        if (h->key.len == sizeof("connection") - 1
+            && ngx_memcmp(h->lowcase_key, "connection",
                           sizeof("connection") - 1)
                == 0
-            && ngx_http_relay_lists(&h[i].value, header->key.data,
+            && ngx_http_relay_lists(&h->value, header->key.data,
                                     header->key.len))
         {
             return 1;
         }
     }
+
+    return 0;
 }
 
 
@@ -340,27 +324,42 @@ ngx_http_relay_request_header(ngx_http_request_t *r, const char *name,
     ngx_table_elt_t  *h;
 
     part = &r->headers_in.headers.part;
-    h = part->elts;
+    i = 0;
 
-    for (i = 0; /* void */; i++) {
+    while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return NULL;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
-        }
-
-        if (h[i].key.len == len
-            && h[i].hash
-            && ngx_memcmp(h[i].lowcase_key, name, len) == 0)
+        if (h->key.len == len
+            && h->hash
+            && ngx_memcmp(h->lowcase_key, name, len) == 0)
         {
-            return &h[i];
+            return h;
         }
     }
+
+    return NULL;
+}
+
+
+/* walks the request's headers; *i starts at 0 in the first part; NULL: no more */
+
+static ngx_table_elt_t *
+ngx_http_relay_next_header(ngx_list_part_t **part, ngx_uint_t *i)
+{
+    ngx_table_elt_t  *h;
+
+    while (*i >= (*part)->nelts) {
+
+        if ((*part)->next == NULL) {
+            return NULL;
+        }
+
+        *part = (*part)->next;
+        *i = 0;
+    }
+
+    h = (*part)->elts;
+
+    return &h[(*i)++];
 }
 
 

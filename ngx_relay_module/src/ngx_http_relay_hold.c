@@ -40,7 +40,6 @@ static ngx_int_t ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx,
     ngx_uint_t retry_after);
 static ngx_int_t ngx_http_relay_commit_answer(ngx_http_relay_ctx_t *ctx);
-static ngx_int_t ngx_http_relay_copy_headers(ngx_http_relay_ctx_t *ctx);
 
 
 /* what kind of answer it is: see the diagram above */
@@ -149,7 +148,6 @@ ngx_http_relay_fails_over(ngx_http_relay_ctx_t *ctx, ngx_uint_t status)
         return status >= 500 && ctx->match.operation != RELAY_OP_NONE;
     }
 }
-
 
 
 ngx_int_t
@@ -674,13 +672,11 @@ ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx, ngx_uint_t retry_after)
 
     ctx->committed = 1;
     ctx->cost_us += ngx_http_relay_now_us() - ctx->entered_us;
-    ctx->alive = ngx_current_msec;
     ctx->progress = ngx_current_msec;
 
-    if (ngx_http_relay_copy_headers(ctx) != NGX_OK
-        || ngx_http_relay_set_headers(ctx, &attempt->headers,
-                                      attempt->status.code, retry_after)
-           != NGX_OK)
+    if (ngx_http_relay_set_headers(ctx, &attempt->headers,
+                                   attempt->status.code, retry_after)
+        != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -698,7 +694,8 @@ ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx, ngx_uint_t retry_after)
     /*
      * nginx calls the filter at once only if the buffer is not empty; what is
      * to be sent waits in ctx->pending, so one byte is left in the buffer to
-     * get that call. Later reads start behind the header.
+     * get that call. Later reads start behind the header, whose values are
+     * still read when the answer is logged.
      */
 
     u->buffer.start = attempt->body_start;
@@ -709,33 +706,6 @@ ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx, ngx_uint_t retry_after)
         u->buffer.last++;
         ctx->primed = 1;
     }
-
-    return NGX_OK;
-}
-
-
-/* the log phase still reads them when the buffer has been used again */
-
-static ngx_int_t
-ngx_http_relay_copy_headers(ngx_http_relay_ctx_t *ctx)
-{
-    u_char                *type;
-    ngx_http_relay_try_t  *attempt;
-
-    attempt = &ctx->attempt;
-
-    /* header values stay in place: reads start behind them (body_start) */
-
-    if (attempt->content_type.len == 0) {
-        return NGX_OK;
-    }
-
-    type = ngx_pstrdup(ctx->request->pool, &attempt->content_type);
-    if (type == NULL) {
-        return NGX_ERROR;
-    }
-
-    attempt->content_type.data = type;
 
     return NGX_OK;
 }

@@ -161,8 +161,6 @@ ngx_http_relay_item(ngx_http_relay_ctx_t *ctx, relay_sse_status_t status,
     relay_buf_t       before;
     relay_verdict_t   verdict;
 
-    ctx->alive = ngx_current_msec;
-
     if (status == RELAY_SSE_BLANK) {
         return ngx_http_relay_blank(ctx, item->raw);
     }
@@ -661,7 +659,6 @@ ngx_http_relay_stream_end(ngx_http_relay_ctx_t *ctx, relay_error_code_t why,
     if (!ctx->ended && !stream->wire->close(stream, &out)
         && !stream->error_seen)
     {
-
         ngx_memzero(&error, sizeof(relay_error_t));
         error.code = why;
         ctx->error = why;
