@@ -201,6 +201,13 @@ ngx_http_relay_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     clcf->client_max_body_size = 0;
 
+    /*
+     * Only the first piece of a body is to land in nginx's buffer: the rest is
+     * read into its place, and what a larger one takes is copied there.
+     */
+
+    clcf->client_body_buffer_size = 16384;
+
     /* SDKs send names such as session_id, and values of 8 KB */
 
     cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
