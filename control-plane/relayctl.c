@@ -1,22 +1,19 @@
 /*
- * relayctl: what an operator does on the command line. Mints relay keys, tells
- * a key's digest, checks configuration documents with the code that nginx will
- * read them with. The launcher calls it, too.
+ * relayctl: what an operator does on the command line. Here: the command line
+ * itself, and relay keys, which it mints and recognises. The launcher calls it,
+ * too.
  */
 
 #include "config_doc.h"
+#include "relayctl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
-
-enum { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
 
 static const char help[] =
     "relayctl: relay keys and configuration of Relay\n"
@@ -31,28 +28,31 @@ static const char help[] =
     "      Reads a relay key from standard input, prints its SHA-256 as \"sha256\" in\n"
     "      relay_keys takes it.\n"
     "\n"
-    "  relayctl config check FILE...\n"
+    "  relayctl config check [--catalog PATH]... [FILE...]\n"
     "      Checks documents as one configuration: prints \"ok\", or where and what the\n"
-    "      first fault is (status 1). References to provider keys are not resolved.\n";
+    "      first fault is (status 1). References to provider keys are not resolved.\n"
+    "      A catalog is a file, or a folder with all *.json below it.\n"
+    "\n"
+    "  relayctl catalog compile PATH\n"
+    "      Prints a catalog as one document, without spaces, always in the same order.\n";
 
-static int complain(const char *what, const char *about)
+int relayctl_complain(const char *what, const char *about)
 {
     fprintf(stderr, "relayctl: %s%s%s\n", what, about[0] != '\0' ? ": " : "", about);
     return EXIT_REFUSED;
 }
 
-static int usage(const char *what, const char *about)
+int relayctl_usage(const char *what, const char *about)
 {
-    complain(what, about);
+    relayctl_complain(what, about);
     fputs("Try: relayctl --help\n", stderr);
     return EXIT_USAGE;
 }
 
-/* What was printed has to arrive. */
-static int finish(int status)
+int relayctl_finish(int status)
 {
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        return complain("cannot write to standard output", strerror(errno));
+        return relayctl_complain("cannot write to standard output", strerror(errno));
     }
     return status;
 }
@@ -104,7 +104,7 @@ static bool write_document(const mint_t *mint, const relay_digest_t *digest)
     bool written;
 
     if (out == NULL) {
-        complain(mint->document, strerror(errno));
+        relayctl_complain(mint->document, strerror(errno));
         if (descriptor >= 0) {
             close(descriptor);
         }
@@ -113,7 +113,7 @@ static bool write_document(const mint_t *mint, const relay_digest_t *digest)
     print_document(out, mint, digest);
     written = !ferror(out) && fflush(out) == 0 && fsync(descriptor) == 0;
     if (fclose(out) != 0 || !written) {
-        complain(mint->document, strerror(errno));
+        relayctl_complain(mint->document, strerror(errno));
         unlink(mint->document);
         return false;
     }
@@ -150,14 +150,15 @@ static int key_mint(int count, char **words)
     bool made;
 
     if (wrong != NULL) {
-        return usage("key mint takes --name, --policy and --document, each with a value", wrong);
+        return relayctl_usage("key mint takes --name, --policy and --document, each with a value",
+                              wrong);
     }
     if (!is_name(mint.name) || !is_name(mint.policy)) {
-        return usage("a name is 1 to 64 letters, digits and any of . _ / -",
-                     is_name(mint.name) ? mint.policy : mint.name);
+        return relayctl_usage("a name is 1 to 64 letters, digits and any of . _ / -",
+                              is_name(mint.name) ? mint.policy : mint.name);
     }
     if (!fill_random(random, sizeof(random))) {
-        return complain("no random bytes", strerror(errno));
+        return relayctl_complain("no random bytes", strerror(errno));
     }
     relay_key_mint(random, key);
     OPENSSL_cleanse(random, sizeof(random));
@@ -170,7 +171,7 @@ static int key_mint(int count, char **words)
         print_document(stdout, &mint, &digest);
     }
     OPENSSL_cleanse(key, sizeof(key));
-    return made ? finish(EXIT_OK) : EXIT_REFUSED;
+    return made ? relayctl_finish(EXIT_OK) : EXIT_REFUSED;
 }
 
 /* ---- key digest ----------------------------------------------------------- */
@@ -188,120 +189,14 @@ static int key_digest(void)
     good = relay_key_digest(relay_span(text, length), &digest);
     OPENSSL_cleanse(text, sizeof(text));
     if (!good) {
-        return complain("this is no relay key",
-                        "expected rly_ and 46 characters with a right checksum, or any 20 to 256 "
-                        "printable characters without spaces");
+        return relayctl_complain(
+            "this is no relay key",
+            "expected rly_ and 46 characters with a right checksum, or any 20 to 256 "
+            "printable characters without spaces");
     }
     print_digest(stdout, &digest);
     putchar('\n');
-    return finish(EXIT_OK);
-}
-
-/* ---- config check --------------------------------------------------------- */
-
-/* Blocks of the arena, freed together at the end. */
-typedef struct block_s {
-    struct block_s *next;
-    max_align_t memory[];
-} block_t;
-
-static void *allocate(void *owner, size_t size)
-{
-    block_t **blocks = owner;
-    block_t *block = size <= SIZE_MAX - sizeof(block_t) ? calloc(1, sizeof(block_t) + size) : NULL;
-
-    if (block == NULL) {
-        return NULL;
-    }
-    block->next = *blocks;
-    *blocks = block;
-    return block->memory;
-}
-
-static void release(block_t *block)
-{
-    while (block != NULL) {
-        block_t *next = block->next;
-        free(block);
-        block = next;
-    }
-}
-
-static bool read_text(const relay_arena_t *arena, FILE *file, size_t size, relay_span_t *text)
-{
-    uint8_t *bytes = relay_arena_alloc(arena, size + 1);
-
-    if (bytes == NULL) {
-        errno = ENOMEM;
-        return false;
-    }
-    *text = relay_span(bytes, fread(bytes, 1, size, file));
-    return ferror(file) == 0;
-}
-
-static bool read_document(const relay_arena_t *arena, const char *path, relay_document_t *document)
-{
-    FILE *file = fopen(path, "re");
-    struct stat info;
-    bool good = file != NULL && fstat(fileno(file), &info) == 0;
-
-    document->name = relay_span(path, strlen(path));
-    if (good && !S_ISREG(info.st_mode)) {
-        complain(path, "not a regular file");
-    } else if (good && info.st_size > RELAY_CONFIG_DOCUMENT_MAX) {
-        complain(path, "larger than 64 MB");
-    } else if (good && read_text(arena, file, (size_t)info.st_size, &document->text)) {
-        fclose(file);
-        return true;
-    } else {
-        complain(path, strerror(errno));
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return false;
-}
-
-static int show_fault(const relay_config_fault_t *fault)
-{
-    fprintf(stderr, "%.*s:%zu:%zu: %s%s%s\n", (int)fault->document.len,
-            (const char *)fault->document.base, fault->line, fault->column, fault->path,
-            fault->path[0] != '\0' ? ": " : "", fault->message);
-    return EXIT_REFUSED;
-}
-
-static int check_files(const relay_arena_t *arena, size_t count, char **paths)
-{
-    relay_document_t *documents = relay_arena_alloc(arena, count * sizeof(documents[0]));
-    relay_config_fault_t fault;
-
-    if (documents == NULL) {
-        return complain("out of memory", "");
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (!read_document(arena, paths[i], &documents[i])) {
-            return EXIT_REFUSED;
-        }
-    }
-    if (relay_config_build(arena, documents, count, &fault) == NULL) {
-        return show_fault(&fault);
-    }
-    puts("ok");
-    return finish(EXIT_OK);
-}
-
-static int config_check(int count, char **paths)
-{
-    block_t *blocks = NULL;
-    relay_arena_t arena = {allocate, &blocks};
-    int status;
-
-    if (count == 0) {
-        return usage("config check takes the names of documents", "");
-    }
-    status = check_files(&arena, (size_t)count, paths);
-    release(blocks);
-    return status;
+    return relayctl_finish(EXIT_OK);
 }
 
 /* ---- the command line ----------------------------------------------------- */
@@ -314,16 +209,20 @@ int main(int count, char **words)
     if (strcmp(group, "--help") == 0 || strcmp(group, "-h") == 0 || strcmp(group, "help") == 0 ||
         strcmp(command, "--help") == 0) {
         fputs(help, stdout);
-        return finish(EXIT_OK);
+        return relayctl_finish(EXIT_OK);
     }
     if (strcmp(group, "key") == 0 && strcmp(command, "mint") == 0) {
         return key_mint(count - 3, words + 3);
     }
     if (strcmp(group, "key") == 0 && strcmp(command, "digest") == 0) {
-        return count == 3 ? key_digest() : usage("key digest takes no arguments", words[3]);
+        return count == 3 ? key_digest()
+                          : relayctl_usage("key digest takes no arguments", words[3]);
     }
     if (strcmp(group, "config") == 0 && strcmp(command, "check") == 0) {
-        return config_check(count - 3, words + 3);
+        return relayctl_config_check(count - 3, words + 3);
     }
-    return usage("there is no such command", command[0] != '\0' ? command : group);
+    if (strcmp(group, "catalog") == 0 && strcmp(command, "compile") == 0) {
+        return relayctl_catalog_compile(count - 3, words + 3);
+    }
+    return relayctl_usage("there is no such command", command[0] != '\0' ? command : group);
 }

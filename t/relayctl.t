@@ -51,14 +51,17 @@ sub slurp {
 
 # ---- help --------------------------------------------------------------------
 
-for my $arguments ([], ['--help'], ['-h'], ['help'], [qw(key --help)], [qw(config --help)]) {
+for my $arguments ([], ['--help'], ['-h'], ['help'], [qw(key --help)], [qw(config --help)],
+    [qw(catalog --help)])
+{
     my ($status, $stdout, $stderr) = relayctl('', @$arguments);
     is($status, 0, "help: relayctl @$arguments");
-    like($stdout, qr/relayctl key mint.*relayctl key digest.*relayctl config check/s, 'names all');
+    like($stdout, qr/relayctl key mint.*relayctl key digest.*relayctl config check.*relayctl catalog compile/s, 'names all');
     is($stderr, '', 'and complains of nothing');
 }
 
 for my $wrong (['mint'], ['key'], [qw(key make)], [qw(config)], [qw(config check)],
+    [qw(config check --catalog)], ['catalog'], [qw(catalog compile)], [qw(catalog compile a b)],
     [qw(key digest x)], [qw(key mint --name)], [qw(key mint --nam x)], [qw(key mint x)],
     [qw(key mint --name), 'a b'], [qw(key mint --policy), ''], [qw(key mint --name), 'a"b'],
     [qw(key mint --name), 'n' x 65])
@@ -180,6 +183,80 @@ for my $file ("$dir/none.json", $dir) {
     ($status, $stdout, $stderr) = relayctl('', qw(config check), $sample, $file);
     is($status, 1, "not a document: $file");
     like($stderr, qr/^relayctl: \Q$file\E: (?:No such file|not a regular file)/, 'is named');
+}
+
+
+# ---- catalogs ----------------------------------------------------------------
+
+mkdir "$dir/$_" or die "$dir/$_: $!\n" for qw(catalog catalog/hosts catalog/models catalog/none);
+document('catalog/hosts/b.json', <<'JSON');
+{
+  "$schema": "../host.schema.json",
+  "hosts": {
+    "$comment": "two of them",
+    "b": {"base_url": "https://b.example", "formats": ["openai-chat", "smoke"], "facts": {"x": "a \" b \\"}},
+    "out": { "base_url": "https://{region}.example", "formats": { "openai-chat": "/c" } }
+  }
+}
+JSON
+document('catalog/hosts/a.json', '{"hosts": {"a": {"base_url": "https://a", "formats": ["openai-chat"]}}}');
+document('catalog/models/z.json', '{"models": {"m": {"offers": [{"host": "b", "pricing": {"input": "0.10"}}]},'
+    . ' "$odd": {"offers": [{"host": "out"}]}}}');
+document('catalog/models/l.json', '{"models": {"\u006c": {"offers": [{"host": "a"}]}}}');
+document('catalog/host.schema.json', '{"type": "object"}');
+document('catalog/README.md', 'no document');
+document('catalog/.hidden.json', 'no document');
+
+my $own = document('own.json', '{"hosts": {"b": {"base_url": "https://own", "formats": ["openai-chat"]}},'
+    . ' "provider_keys": {"k": {"host": "a", "value": "x"}}}');
+for my $arguments (["$dir/catalog"], ["$dir/catalog", $own], ["$dir/catalog/hosts/a.json", $own],
+    ["$dir/catalog/hosts", '--catalog', "$dir/catalog/models"])
+{
+    ($status, $stdout, $stderr) = relayctl('', qw(config check --catalog), @$arguments);
+    is($status, 0, "a catalog: @$arguments") or diag $stderr;
+    is($stdout, "ok\n", 'is good');
+}
+($status, $stdout) = relayctl('', qw(config check), $own, '--catalog', "$dir/catalog");
+is($stdout, "ok\n", 'in either order');
+
+my $dangling = document('dangling.json', '{"provider_keys": {"k": {"host": "out", "value": "x"}}}');
+($status, $stdout, $stderr) = relayctl('', qw(config check --catalog), "$dir/catalog", $dangling);
+is($status, 1, 'a host that was left out');
+like($stderr, qr/^\Q$dangling\E:1:34: provider_keys\.k\.host: .*its base URL has a placeholder/, 'is named');
+($status, $stdout, $stderr) = relayctl('', qw(config check), "$dir/catalog/hosts/b.json");
+is($status, 1, 'a catalog is strict where it is no catalog');
+($status, $stdout, $stderr) = relayctl('', qw(config check --catalog), $own);
+like($stderr, qr/^\Q$own\E:1:\d+: provider_keys: there is no section/, 'a catalog has hosts and models');
+
+($status, $stdout, $stderr) = relayctl('', qw(config check --catalog), "$dir/catalog/none");
+is($status, 1, 'an empty folder');
+like($stderr, qr/^relayctl: \Q$dir\E\/catalog\/none: there is no document/, 'is no catalog');
+($status, $stdout, $stderr) = relayctl('', qw(config check --catalog), "$dir/nowhere");
+like($stderr, qr/^relayctl: \Q$dir\E\/nowhere: No such file/, 'neither is a name of nothing');
+
+($status, $stdout, $stderr) = relayctl('', qw(catalog compile), "$dir/catalog");
+is($status, 0, 'a catalog is compiled') or diag $stderr;
+is($stdout, '{"hosts":{"a":{"base_url":"https://a","formats":["openai-chat"]},'
+    . '"b":{"base_url":"https://b.example","formats":["openai-chat","smoke"],"facts":{"x":"a \" b \\\\"}},'
+    . '"out":{"base_url":"https://{region}.example","formats":{"openai-chat":"/c"}}},'
+    . '"models":{"$odd":{"offers":[{"host":"out"}]},"l":{"offers":[{"host":"a"}]},'
+    . '"m":{"offers":[{"host":"b","pricing":{"input":"0.10"}}]}}}' . "\n",
+    'dense, sorted by name, nothing lost');
+my $compiled = document('compiled.json', $stdout);
+is((relayctl('', qw(catalog compile), $compiled))[1], $stdout, 'once more, it stays the same');
+is((relayctl('', qw(config check --catalog), $compiled, $own))[1], "ok\n", 'and is a catalog itself');
+
+document('catalog/models/zz.json', '{"models": {"m": {"offers": [{"host": "a"}]}}}');
+($status, $stdout, $stderr) = relayctl('', qw(catalog compile), "$dir/catalog");
+is($status, 1, 'a name that occurs twice');
+is($stdout, '', 'compiles to nothing');
+is($stderr, "$dir/catalog/models/zz.json:1:13: models.m: this name occurs twice: see "
+    . "$dir/catalog/models/z.json, line 1\n", 'and is named');
+
+SKIP: {
+    skip '/dev/full does not exist', 1 if !-c '/dev/full';
+    system "'$relayctl' catalog compile '$compiled' 2>/dev/null >/dev/full";
+    is($? >> 8, 1, 'a full disk is an error');
 }
 
 

@@ -3,8 +3,10 @@
  * who may reach what, with which credential. Called by config_doc.
  */
 
+#include "base64.h"
 #include "config_read.h"
 #include "config_text.h"
+#include "key_ring.h"
 
 #include <openssl/crypto.h>
 
@@ -19,8 +21,7 @@ static bool read_key_host(relay_config_reader_t *reader, relay_config_node_t val
     const relay_host_t **host = target;
 
     (void)field;
-    *host = relay_config_reference(reader, value, "host", NAMES(reader->config, hosts));
-    if (*host == NULL) {
+    if (!relay_config_host_reference(reader, value, host)) {
         return false;
     }
     return !(*host)->echo ||
@@ -56,6 +57,7 @@ static const char *secret_fault(const relay_provider_key_t *key)
                        key->secret.base[0] == '/' && relay_config_printable(key->secret)
                    ? NULL
                    : "expected an absolute path behind \"file:\"";
+    case RELAY_SECRET_SEALED:
     case RELAY_SECRET_PLAIN:
         break;
     }
@@ -79,26 +81,96 @@ static bool read_secret(relay_config_reader_t *reader, relay_config_node_t value
     return fault == NULL || relay_config_refuse(reader, value, "%s", fault);
 }
 
+enum {
+    SEALED_BYTES_MAX = RELAY_CONFIG_SECRET_MAX + RELAY_CONFIG_SEALED_OVERHEAD,
+    SEALED_MAX = RELAY_KEY_RING_ID_MAX + 1 + RELAY_BASE64_LEN(SEALED_BYTES_MAX)
+};
+
+/* What stands behind the first dot; *before is what stands before it. */
+static relay_span_t behind_dot(relay_span_t text, relay_span_t *before)
+{
+    const uint8_t *dot = text.len != 0 ? memchr(text.base, '.', text.len) : NULL;
+
+    if (dot == NULL) {
+        *before = relay_span(NULL, 0);
+        return text;
+    }
+    *before = relay_span(text.base, (size_t)(dot - text.base));
+    return relay_span_from(text, before->len + 1);
+}
+
+/* <key id>.<base64 of nonce, ciphertext and tag> */
+static bool read_sealed(relay_config_reader_t *reader, relay_config_node_t value,
+                        const relay_config_field_t *field, void *target)
+{
+    relay_provider_key_t *key = target;
+    relay_span_t text, coded;
+    relay_buf_t bytes;
+    bool good;
+
+    (void)field;
+    if (!relay_config_string(reader, value, 0, SEALED_MAX, &text)) {
+        return false;
+    }
+    coded = behind_dot(text, &key->sealing_key);
+    bytes = relay_buf(relay_config_alloc(reader, coded.len, 1), coded.len);
+    if (bytes.base == NULL) {
+        return false;
+    }
+    good = relay_key_ring_id_ok(key->sealing_key) && relay_base64_read(coded, &bytes) &&
+           bytes.len >= RELAY_CONFIG_SEALED_OVERHEAD && bytes.len <= SEALED_BYTES_MAX;
+    key->secret_kind = RELAY_SECRET_SEALED;
+    key->secret = relay_buf_span(&bytes);
+    return good ||
+           relay_config_refuse(reader, value,
+                               "expected a key id, a dot, and base64 of nonce, ciphertext and tag");
+}
+
+/* Either value, or sealed with version, or nothing for a host that needs nothing. */
+static bool check_secret(relay_config_reader_t *reader, relay_config_node_t node,
+                         relay_provider_key_t *key)
+{
+    relay_config_node_t value, sealed, version;
+    bool plain = relay_config_member(node, "value", &value);
+
+    if (relay_config_member(node, "sealed", &sealed) !=
+        relay_config_member(node, "version", &version)) {
+        return relay_config_refuse(reader, relay_config_key(node),
+                                   "\"sealed\" and \"version\" come together");
+    }
+    if (plain && key->version != 0) {
+        return relay_config_refuse(reader, relay_config_key(sealed),
+                                   "expected either \"value\" or \"sealed\"");
+    }
+    if (plain || key->version != 0 || key->host->keyless) {
+        return true;
+    }
+    return relay_config_refuse(reader, relay_config_key(node),
+                               "expected \"value\" (\"\" for a host that needs no credential)");
+}
+
 bool relay_config_read_provider_key(relay_config_reader_t *reader, relay_config_node_t node,
                                     void *target)
 {
     static const relay_config_field_t fields[] = {
         {"host", read_key_host, offsetof(relay_provider_key_t, host), 0, 0},
         {"value", read_secret, 0, 0, 0},
+        {"sealed", read_sealed, 0, 0, 0},
+        {"version", relay_config_read_u64, offsetof(relay_provider_key_t, version), 1,
+         RELAY_CONFIG_NUMBER_MAX},
         {"optional", relay_config_read_flag, offsetof(relay_provider_key_t, optional), 0, 0},
     };
     relay_provider_key_t *key = target;
 
     key->index = (size_t)(key - reader->config->provider_keys);
+    key->workspace = node.source->workspace;
     if (!RELAY_CONFIG_OBJECT(reader, node, fields, key)) {
         return false;
     }
     if (key->host == NULL) {
         return relay_config_refuse(reader, relay_config_key(node), "expected \"host\"");
     }
-    return key->secret.base != NULL || relay_config_refuse(reader, relay_config_key(node),
-                                                           "expected \"value\" (\"\" for a host "
-                                                           "that needs no credential)");
+    return check_secret(reader, node, key);
 }
 
 /* ---- pools ---------------------------------------------------------------- */
@@ -183,14 +255,6 @@ bool relay_config_read_pool(relay_config_reader_t *reader, relay_config_node_t n
 
 /* ---- policies ------------------------------------------------------------- */
 
-/* ["*"] */
-static relay_globs_t everything(void)
-{
-    static const relay_span_t star[] = {RELAY_SPAN_INIT("*")};
-
-    return (relay_globs_t){star, 1};
-}
-
 static bool read_policy_pools(relay_config_reader_t *reader, relay_config_node_t value,
                               const relay_config_field_t *field, void *target)
 {
@@ -231,8 +295,8 @@ bool relay_config_read_policy(relay_config_reader_t *reader, relay_config_node_t
     };
     relay_policy_t *policy = target;
 
-    policy->allow = everything();
-    policy->hosts = everything();
+    policy->allow = relay_config_everything();
+    policy->hosts = relay_config_everything();
     policy->max_attempts = RELAY_CONFIG_ATTEMPTS_DEFAULT;
     return RELAY_CONFIG_OBJECT(reader, node, fields, policy);
 }
@@ -249,14 +313,6 @@ static bool read_key_policy(relay_config_reader_t *reader, relay_config_node_t v
     return *policy != NULL;
 }
 
-/* The decoded text of a string that is not to be kept: in `room`. False without
- * a fault if it is no string or too long. */
-static bool passing_text(relay_config_node_t node, relay_buf_t *room)
-{
-    return relay_json_decode(relay_tape_value(node.source->text, relay_config_token(node)), room) &&
-           relay_buf_ok(room);
-}
-
 /* Only the digest is kept. */
 static bool read_plain_key(relay_config_reader_t *reader, relay_config_node_t value,
                            const relay_config_field_t *field, void *target)
@@ -269,7 +325,7 @@ static bool read_plain_key(relay_config_reader_t *reader, relay_config_node_t va
     if (!relay_config_expect(reader, value, RELAY_JSON_STRING, "a string")) {
         return false;
     }
-    good = passing_text(value, &text) && relay_key_digest(relay_buf_span(&text), target);
+    good = relay_config_passing(value, &text) && relay_key_digest(relay_buf_span(&text), target);
     minted = relay_span_starts(relay_buf_span(&text), RELAY_SPAN("rly_")) ||
              relay_span_starts(relay_buf_span(&text), RELAY_SPAN("sk-rly_"));
     OPENSSL_cleanse(room, sizeof(room));
@@ -287,23 +343,9 @@ static bool read_sha256(relay_config_reader_t *reader, relay_config_node_t value
     relay_buf_t text = relay_buf(room, sizeof(room));
 
     (void)field;
-    return (passing_text(value, &text) && relay_digest_parse(relay_buf_span(&text), target)) ||
+    return (relay_config_passing(value, &text) &&
+            relay_digest_parse(relay_buf_span(&text), target)) ||
            relay_config_refuse(reader, value, "expected a string of 64 hexadecimal digits");
-}
-
-static bool read_expiry(relay_config_reader_t *reader, relay_config_node_t value,
-                        const relay_config_field_t *field, void *target)
-{
-    uint8_t room[64];
-    relay_buf_t text = relay_buf(room, sizeof(room));
-
-    (void)field;
-    if (relay_config_type(value) == RELAY_JSON_NULL) {
-        return true;
-    }
-    return (passing_text(value, &text) && relay_config_time(relay_buf_span(&text), target)) ||
-           relay_config_refuse(reader, value,
-                               "expected a time such as \"2027-01-01T00:00:00Z\", or null");
 }
 
 bool relay_config_read_relay_key(relay_config_reader_t *reader, relay_config_node_t node,
@@ -314,13 +356,13 @@ bool relay_config_read_relay_key(relay_config_reader_t *reader, relay_config_nod
         {"key", read_plain_key, offsetof(relay_relay_key_t, digest), 0, 0},
         {"sha256", read_sha256, offsetof(relay_relay_key_t, digest), 0, 0},
         {"models", relay_config_read_globs, offsetof(relay_relay_key_t, models), 0, 0},
-        {"expires_at", read_expiry, offsetof(relay_relay_key_t, expires_at_s), 0, 0},
+        {"expires_at", relay_config_read_time, offsetof(relay_relay_key_t, expires_at_s), 0, 0},
         {"disabled", relay_config_read_flag, offsetof(relay_relay_key_t, disabled), 0, 0},
     };
     relay_relay_key_t *key = target;
     relay_config_node_t value;
 
-    key->models = everything();
+    key->models = relay_config_everything();
     if (!RELAY_CONFIG_OBJECT(reader, node, fields, key)) {
         return false;
     }

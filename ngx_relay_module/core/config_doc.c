@@ -1,7 +1,8 @@
 /*
  * Configuration documents as a whole: sections, names, lookups. The values are
- * read by config_host and config_access. Called by the adapter at start and
- * reload, by relayctl, by route.
+ * read by config_host, config_model and config_access. Called by the adapter at
+ * start, reload and whenever the store has another configuration, by relayctl,
+ * by route.
  */
 
 #include "config_doc.h"
@@ -11,7 +12,16 @@
 
 /* ---- sections ------------------------------------------------------------- */
 
-typedef enum { HOSTS, MODELS, PROVIDER_KEYS, POOLS, POLICIES, RELAY_KEYS, SECTIONS } section_id_t;
+typedef enum {
+    HOSTS,
+    MODELS,
+    PROVIDER_KEYS,
+    POOLS,
+    POLICIES,
+    RELAY_KEYS,
+    REVOCATIONS,
+    SECTIONS
+} section_id_t;
 
 /* In the order of reading: a section refers only to those before it. */
 static const struct section_s {
@@ -19,33 +29,65 @@ static const struct section_s {
     size_t max; /* entries, all documents together */
     size_t size;
     bool (*read)(relay_config_reader_t *reader, relay_config_node_t node, void *item);
+    bool catalog; /* the catalog's documents may have it */
 } sections[SECTIONS] = {
     [HOSTS] = {RELAY_SPAN_INIT("hosts"), RELAY_CONFIG_HOSTS_MAX, sizeof(relay_host_t),
-               relay_config_read_host},
+               relay_config_read_host, true},
     [MODELS] = {RELAY_SPAN_INIT("models"), RELAY_CONFIG_MODELS_MAX, sizeof(relay_model_t),
-                relay_config_read_model},
+                relay_config_read_model, true},
     [PROVIDER_KEYS] = {RELAY_SPAN_INIT("provider_keys"), RELAY_CONFIG_PROVIDER_KEYS_MAX,
-                       sizeof(relay_provider_key_t), relay_config_read_provider_key},
+                       sizeof(relay_provider_key_t), relay_config_read_provider_key, false},
     [POOLS] = {RELAY_SPAN_INIT("pools"), RELAY_CONFIG_POOLS_MAX, sizeof(relay_pool_t),
-               relay_config_read_pool},
+               relay_config_read_pool, false},
     [POLICIES] = {RELAY_SPAN_INIT("policies"), RELAY_CONFIG_POLICIES_MAX, sizeof(relay_policy_t),
-                  relay_config_read_policy},
+                  relay_config_read_policy, false},
     [RELAY_KEYS] = {RELAY_SPAN_INIT("relay_keys"), RELAY_CONFIG_RELAY_KEYS_MAX,
-                    sizeof(relay_relay_key_t), relay_config_read_relay_key},
+                    sizeof(relay_relay_key_t), relay_config_read_relay_key, false},
+    [REVOCATIONS] = {RELAY_SPAN_INIT("revocations"), RELAY_CONFIG_REVOCATIONS_MAX,
+                     sizeof(relay_revocation_t), NULL, false}, /* its names are digests */
 };
 
-/* One entry of a section, from whichever document. */
-typedef struct {
-    relay_span_t name;
-    relay_config_node_t value;
-} entry_t;
+typedef relay_config_entry_t entry_t;
+typedef relay_config_entries_t entries_t;
 
-typedef struct {
-    entry_t *entries; /* sorted by name */
-    size_t count;
-} entries_t;
+static bool refuse_section(relay_config_reader_t *reader, relay_config_node_t at,
+                           relay_span_t given)
+{
+    relay_span_t known[SECTIONS + 1];
+    size_t count = 0;
 
-static bool check_sections(relay_config_reader_t *reader, const relay_config_source_t *source)
+    for (size_t i = 0; i < SECTIONS; i++) {
+        if (sections[i].catalog || !at.source->catalog) {
+            known[count++] = sections[i].name;
+        }
+    }
+    if (!at.source->catalog) {
+        known[count++] = RELAY_SPAN("workspace");
+    }
+    return relay_config_unknown(reader, at, "section", given,
+                                (relay_config_names_t){known, count, sizeof(known[0])});
+}
+
+static bool check_section(relay_config_reader_t *reader, relay_config_source_t *source,
+                          relay_config_node_t value)
+{
+    relay_span_t written = relay_config_written(relay_config_key(value));
+    relay_span_t name = relay_span(written.base + 1, written.len - 2);
+    size_t i = 0;
+
+    if (relay_span_eq(name, RELAY_SPAN("workspace")) && !source->catalog) {
+        return relay_config_read_name(reader, value, NULL, &source->workspace);
+    }
+    while (i < SECTIONS && !relay_span_eq(name, sections[i].name)) {
+        i++;
+    }
+    if (i == SECTIONS || (source->catalog && !sections[i].catalog)) {
+        return refuse_section(reader, relay_config_key(value), name);
+    }
+    return relay_config_expect(reader, value, RELAY_JSON_OBJECT, "an object of named entries");
+}
+
+static bool check_sections(relay_config_reader_t *reader, relay_config_source_t *source)
 {
     relay_config_node_t top = {source, 0}, value = {0};
 
@@ -53,18 +95,7 @@ static bool check_sections(relay_config_reader_t *reader, const relay_config_sou
         return false;
     }
     while (relay_config_next(top, &value)) {
-        relay_span_t written = relay_config_written(relay_config_key(value));
-        relay_span_t name = relay_span(written.base + 1, written.len - 2);
-        size_t i = 0;
-        while (i < SECTIONS && !relay_span_eq(name, sections[i].name)) {
-            i++;
-        }
-        if (i == SECTIONS) {
-            return relay_config_unknown(
-                reader, relay_config_key(value), "section", name,
-                (relay_config_names_t){sections, SECTIONS, sizeof(sections[0])});
-        }
-        if (!relay_config_expect(reader, value, RELAY_JSON_OBJECT, "an object of named entries")) {
+        if (!check_section(reader, source, value)) {
             return false;
         }
     }
@@ -106,21 +137,16 @@ static bool read_name(relay_config_reader_t *reader, section_id_t id, entry_t *e
                                 RELAY_CONFIG_NAME_MAX));
 }
 
-/* In the order of the documents. */
-static int compare_places(relay_config_node_t a, relay_config_node_t b)
-{
-    int order = (a.source > b.source) - (a.source < b.source);
-
-    return order != 0 ? order : (a.token > b.token) - (a.token < b.token);
-}
-
-/* By name; of equal ones, by place. */
+/* By name; of equal ones, the catalog's last; of equal ones, by place. */
 static int compare_entries(const void *left, const void *right)
 {
     const entry_t *a = left, *b = right;
     int order = relay_config_compare(a->name, b->name);
 
-    return order != 0 ? order : compare_places(a->value, b->value);
+    if (order == 0) {
+        order = a->value.source->catalog - b->value.source->catalog;
+    }
+    return order != 0 ? order : relay_config_compare_places(a->value, b->value);
 }
 
 static bool refuse_twice(relay_config_reader_t *reader, const entry_t *first, const entry_t *second,
@@ -135,14 +161,24 @@ static bool refuse_twice(relay_config_reader_t *reader, const entry_t *first, co
                                (const char *)source->name.base, line);
 }
 
-static bool check_twice(relay_config_reader_t *reader, const entries_t *list)
+/* Names twice are refused, but an entry of the catalog gives way to another one. */
+static bool settle_names(relay_config_reader_t *reader, entries_t *list)
 {
-    for (size_t i = 1; i < list->count; i++) {
-        if (relay_span_eq(list->entries[i - 1].name, list->entries[i].name)) {
-            return refuse_twice(reader, &list->entries[i - 1], &list->entries[i],
-                                "this name occurs twice");
+    entry_t before = {0};
+    size_t kept = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        entry_t entry = list->entries[i];
+        bool twice = i != 0 && relay_span_eq(before.name, entry.name);
+        if (twice && before.value.source->catalog == entry.value.source->catalog) {
+            return refuse_twice(reader, &before, &entry, "this name occurs twice");
         }
+        if (!twice) {
+            list->entries[kept++] = entry;
+        }
+        before = entry;
     }
+    list->count = kept;
     return true;
 }
 
@@ -174,7 +210,7 @@ static bool gather(relay_config_reader_t *reader, section_id_t id, entries_t *li
     size_t count = count_entries(reader, id);
 
     count = count < sections[id].max ? count : sections[id].max;
-    list->entries = relay_config_alloc(reader, count, sizeof(list->entries[0]));
+    list->entries = relay_config_scratch(reader, count, sizeof(list->entries[0]));
     list->count = 0;
     for (size_t i = 0; list->entries != NULL && i < reader->nsources; i++) {
         if (!gather_document(reader, id, &reader->sources[i], list)) {
@@ -185,23 +221,49 @@ static bool gather(relay_config_reader_t *reader, section_id_t id, entries_t *li
         return false;
     }
     relay_sort(list->entries, list->count, sizeof(list->entries[0]), compare_entries);
-    return check_twice(reader, list);
+    return settle_names(reader, list);
+}
+
+/* Remembers a host of the catalog that was left out. */
+static bool note_absent(relay_config_reader_t *reader, const entries_t *list, relay_span_t name)
+{
+    if (reader->absent == NULL) {
+        reader->absent = relay_config_scratch(reader, list->count, sizeof(reader->absent[0]));
+    }
+    if (reader->absent == NULL) {
+        return false;
+    }
+    reader->absent[reader->nabsent++] = (relay_config_absent_t){name, reader->leave_out};
+    return true;
 }
 
 /*
  * The entries of a section as an array of its structures, sorted by name, each
- * with its name first. *items is set before the first is read.
+ * with its name first. Those that are left out leave the list, too.
  */
-static bool read_entries(relay_config_reader_t *reader, section_id_t id, const entries_t *list,
+static bool read_entries(relay_config_reader_t *reader, section_id_t id, entries_t *list,
                          void *items)
 {
+    size_t kept = 0;
+
     for (size_t i = 0; i < list->count; i++) {
-        uint8_t *item = (uint8_t *)items + i * sections[id].size;
-        *(relay_span_t *)(void *)item = list->entries[i].name;
+        uint8_t *item = (uint8_t *)items + kept * sections[id].size;
+        relay_span_t name = list->entries[i].name;
+        reader->leave_out = NULL;
+        *(relay_span_t *)(void *)item = name;
         if (!sections[id].read(reader, list->entries[i].value, item)) {
             return false;
         }
+        if (reader->leave_out == NULL) {
+            list->entries[kept++] = list->entries[i];
+            continue;
+        }
+        memset(item, 0, sections[id].size);
+        if (id == HOSTS && !note_absent(reader, list, name)) {
+            return false;
+        }
     }
+    list->count = kept;
     return true;
 }
 
@@ -209,102 +271,8 @@ static bool read_entries(relay_config_reader_t *reader, section_id_t id, const e
 #define READ_SECTION(reader, config, id, field, list)                                              \
     (gather((reader), (id), (list)) &&                                                             \
      ((config)->field = relay_config_alloc((reader), (list)->count, sections[id].size)) != NULL && \
-     ((config)->n##field = (list)->count, true) &&                                                 \
-     read_entries((reader), (id), (list), (config)->field))
-
-/* ---- aliases -------------------------------------------------------------- */
-
-typedef struct relay_alias_s alias_t;
-
-static int compare_aliases(const void *left, const void *right)
-{
-    const alias_t *a = left, *b = right;
-
-    return relay_config_compare(a->name, b->name);
-}
-
-static size_t count_aliases(const entries_t *models)
-{
-    relay_config_node_t aliases;
-    size_t count = 0;
-
-    for (size_t i = 0; i < models->count; i++) {
-        if (relay_config_member(models->entries[i].value, "aliases", &aliases)) {
-            count += relay_config_size(aliases);
-        }
-    }
-    return count;
-}
-
-static bool read_alias(relay_config_reader_t *reader, relay_config_node_t node,
-                       const relay_model_t *model, alias_t *alias)
-{
-    char quoted[RELAY_CONFIG_QUOTE_MAX];
-
-    if (!relay_config_read_model_name(reader, node, &alias->name)) {
-        return false;
-    }
-    alias->model = model;
-    return relay_config_find_model(reader->config, alias->name) == NULL ||
-           relay_config_refuse(reader, node, "there is a model %s already",
-                               relay_config_quote(alias->name, quoted));
-}
-
-/* Where the later one of two equal aliases stands. */
-static bool refuse_alias_twice(relay_config_reader_t *reader, const entries_t *models,
-                               relay_span_t name)
-{
-    relay_config_node_t aliases, last = {0};
-    relay_span_t text;
-    char quoted[RELAY_CONFIG_QUOTE_MAX];
-
-    for (size_t i = 0; i < models->count; i++) {
-        relay_config_node_t item = {0};
-        if (!relay_config_member(models->entries[i].value, "aliases", &aliases)) {
-            continue;
-        }
-        while (relay_config_next(aliases, &item)) {
-            if (!relay_config_string(reader, item, 0, RELAY_MODEL_NAME_MAX, &text)) {
-                return false;
-            }
-            if (relay_span_eq(text, name) && (last.token == 0 || compare_places(item, last) > 0)) {
-                last = item;
-            }
-        }
-    }
-    return relay_config_refuse(reader, last, "the alias %s occurs twice",
-                               relay_config_quote(name, quoted));
-}
-
-static bool read_aliases(relay_config_reader_t *reader, relay_config_t *config,
-                         const entries_t *models)
-{
-    size_t count = count_aliases(models);
-
-    config->aliases = relay_config_alloc(reader, count, sizeof(config->aliases[0]));
-    if (config->aliases == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < models->count; i++) {
-        relay_config_node_t aliases, item = {0};
-        if (!relay_config_member(models->entries[i].value, "aliases", &aliases)) {
-            continue;
-        }
-        while (relay_config_next(aliases, &item)) {
-            if (!read_alias(reader, item, &config->models[i],
-                            &config->aliases[config->naliases++])) {
-                return false;
-            }
-        }
-    }
-    relay_sort(config->aliases, count, sizeof(config->aliases[0]), compare_aliases);
-    for (size_t i = 1; i < count; i++) {
-        if (relay_span_eq(config->aliases[i - 1].name, config->aliases[i].name)) {
-            return refuse_alias_twice(reader, models, config->aliases[i].name);
-        }
-    }
-    return true;
-}
+     read_entries((reader), (id), (list), (config)->field) &&                                      \
+     ((config)->n##field = (list)->count, true))
 
 /* ---- echo hosts ----------------------------------------------------------- */
 
@@ -342,7 +310,7 @@ static const entry_t *entry_of(const entries_t *list, relay_span_t name)
 /* The later one is the one to complain about, whatever the order of the names. */
 static bool refuse_same_key(relay_config_reader_t *reader, const entry_t *a, const entry_t *b)
 {
-    bool in_order = compare_places(a->value, b->value) < 0;
+    bool in_order = relay_config_compare_places(a->value, b->value) < 0;
 
     return refuse_twice(reader, in_order ? a : b, in_order ? b : a,
                         "the same key has another name");
@@ -362,12 +330,79 @@ static bool sort_keys(relay_config_reader_t *reader, relay_config_t *config, con
     return true;
 }
 
+/* ---- revocations ---------------------------------------------------------- */
+
+/* By digest; of equal ones, the highest revision first. */
+static int compare_revocations(const void *left, const void *right)
+{
+    const relay_revocation_t *a = left, *b = right;
+    int order = memcmp(a->digest.bytes, b->digest.bytes, RELAY_DIGEST_LEN);
+
+    return order != 0 ? order : (a->revision < b->revision) - (a->revision > b->revision);
+}
+
+static bool gather_revocations(relay_config_reader_t *reader, const relay_config_source_t *source,
+                               relay_config_t *config)
+{
+    relay_config_node_t section, value = {0};
+
+    if (!find_section(source, REVOCATIONS, &section)) {
+        return true;
+    }
+    while (relay_config_next(section, &value)) {
+        relay_revocation_t *revocation = &config->revocations[config->nrevocations];
+        if (config->nrevocations == RELAY_CONFIG_REVOCATIONS_MAX) {
+            return relay_config_refuse(reader, relay_config_key(value), "more than %d entries",
+                                       RELAY_CONFIG_REVOCATIONS_MAX);
+        }
+        if (!relay_config_read_digest(reader, relay_config_key(value), NULL, &revocation->digest) ||
+            !relay_config_number(reader, value, 1, RELAY_CONFIG_NUMBER_MAX,
+                                 &revocation->revision)) {
+            return false;
+        }
+        config->nrevocations++;
+    }
+    return true;
+}
+
+static void sort_revocations(relay_config_t *config)
+{
+    relay_revocation_t *list = config->revocations;
+    size_t kept = 0;
+
+    relay_sort(list, config->nrevocations, sizeof(list[0]), compare_revocations);
+    for (size_t i = 0; i < config->nrevocations; i++) {
+        if (kept == 0 || !relay_digest_eq(&list[kept - 1].digest, &list[i].digest)) {
+            list[kept++] = list[i];
+        }
+    }
+    config->nrevocations = kept;
+}
+
+static bool read_revocations(relay_config_reader_t *reader, relay_config_t *config)
+{
+    size_t count = count_entries(reader, REVOCATIONS);
+
+    count = count < RELAY_CONFIG_REVOCATIONS_MAX ? count : RELAY_CONFIG_REVOCATIONS_MAX;
+    config->revocations = relay_config_alloc(reader, count, sizeof(config->revocations[0]));
+    for (size_t i = 0; config->revocations != NULL && i < reader->nsources; i++) {
+        if (!gather_revocations(reader, &reader->sources[i], config)) {
+            return false;
+        }
+    }
+    if (config->revocations == NULL) {
+        return false;
+    }
+    sort_revocations(config);
+    return true;
+}
+
 /* ---- the whole ------------------------------------------------------------ */
 
 static bool open_documents(relay_config_reader_t *reader, const relay_document_t *documents,
                            size_t count)
 {
-    reader->sources = relay_config_alloc(reader, count, sizeof(reader->sources[0]));
+    reader->sources = relay_config_scratch(reader, count, sizeof(reader->sources[0]));
     if (reader->sources == NULL) {
         return false;
     }
@@ -387,22 +422,22 @@ static bool build(relay_config_reader_t *reader, relay_config_t *config)
 
     if (!READ_SECTION(reader, config, HOSTS, hosts, &list) || !list_echo_hosts(reader, config) ||
         !READ_SECTION(reader, config, MODELS, models, &models) ||
-        !read_aliases(reader, config, &models) ||
+        !relay_config_read_aliases(reader, config, &models) ||
         !READ_SECTION(reader, config, PROVIDER_KEYS, provider_keys, &list)) {
         return false;
     }
-    reader->marks = relay_config_alloc(reader, config->nprovider_keys, sizeof(reader->marks[0]));
+    reader->marks = relay_config_scratch(reader, config->nprovider_keys, sizeof(reader->marks[0]));
     return reader->marks != NULL && READ_SECTION(reader, config, POOLS, pools, &list) &&
            READ_SECTION(reader, config, POLICIES, policies, &list) &&
            READ_SECTION(reader, config, RELAY_KEYS, relay_keys, &list) &&
-           sort_keys(reader, config, &list);
+           sort_keys(reader, config, &list) && read_revocations(reader, config);
 }
 
 const relay_config_t *relay_config_build(const relay_arena_t *arena,
                                          const relay_document_t *documents, size_t count,
                                          relay_config_fault_t *fault)
 {
-    relay_config_reader_t reader = {.arena = arena, .fault = fault};
+    relay_config_reader_t reader = {.arena = arena, .scratch = arena, .fault = fault};
     relay_config_t *config = relay_config_alloc(&reader, 1, sizeof(*config));
 
     if (config == NULL) {
@@ -476,7 +511,7 @@ const relay_model_t *relay_config_find_model(const relay_config_t *config, relay
 
 const relay_model_t *relay_config_find_alias(const relay_config_t *config, relay_span_t name)
 {
-    const alias_t *alias = relay_config_lookup(
+    const struct relay_alias_s *alias = relay_config_lookup(
         (relay_config_names_t){config->aliases, config->naliases, sizeof(config->aliases[0])},
         name);
 
@@ -487,4 +522,28 @@ const relay_host_t *relay_config_find_host(const relay_config_t *config, relay_s
 {
     return relay_config_lookup(
         (relay_config_names_t){config->hosts, config->nhosts, sizeof(config->hosts[0])}, name);
+}
+
+const relay_policy_t *relay_config_find_policy(const relay_config_t *config, relay_span_t name)
+{
+    return relay_config_lookup(
+        (relay_config_names_t){config->policies, config->npolicies, sizeof(config->policies[0])},
+        name);
+}
+
+uint64_t relay_config_revoked_before(const relay_config_t *config, const relay_digest_t *digest)
+{
+    size_t low = 0, high = config->nrevocations;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const relay_revocation_t *revocation = &config->revocations[middle];
+        int order = memcmp(digest->bytes, revocation->digest.bytes, RELAY_DIGEST_LEN);
+        if (order == 0) {
+            return revocation->revision;
+        }
+        low = order > 0 ? middle + 1 : low;
+        high = order > 0 ? high : middle;
+    }
+    return 0;
 }

@@ -4,8 +4,15 @@
  * publishes. Several documents make one configuration: sections are merged, a
  * name that occurs twice is refused.
  *
+ * Catalog documents hold hosts and models for everybody. Entries of other
+ * documents replace theirs of the same name; what of them this version cannot
+ * use is left out, silently: a format it does not speak, a host with a
+ * placeholder in its URL or another way to authenticate, an offer of such a
+ * host, a model without any offer left.
+ *
  * Everything returned lives in the arena given and points only there (texts
- * are copied out of the documents).
+ * are copied out of the documents). Nothing else is written to: threads may
+ * build at the same time, each with its own arena.
  */
 
 #ifndef RELAY_CONFIG_DOC_H
@@ -29,6 +36,7 @@ enum {
     RELAY_CONFIG_POOLS_MAX = 10000,
     RELAY_CONFIG_POLICIES_MAX = 10000,
     RELAY_CONFIG_RELAY_KEYS_MAX = 1000000,
+    RELAY_CONFIG_REVOCATIONS_MAX = 1000000,
 
     RELAY_CONFIG_NAME_MAX = 64,      /* bytes; of models RELAY_MODEL_NAME_MAX */
     RELAY_CONFIG_TEXT_MAX = 256,     /* display names, owners, prefixes, globs */
@@ -46,7 +54,7 @@ enum {
     RELAY_CONFIG_PRIORITY_MAX = 1000000,
     RELAY_CONFIG_TIMEOUT_MAX_MS = 24 * 60 * 60 * 1000
 };
-/* Token counts and times of models: exact in every JSON reader. */
+/* Token counts, times, revisions, versions: exact in every JSON reader. */
 #define RELAY_CONFIG_NUMBER_MAX (UINT64_C(1) << 53)
 
 /* Milliseconds; 0 means "not set here". */
@@ -76,11 +84,13 @@ typedef struct {
     relay_span_t server_name; /* of the URL: DNS name or IP literal without brackets */
     uint16_t port;
     relay_span_t authority; /* the Host header: name, and port unless the scheme's own */
+    relay_span_t origin;    /* https://name:port, the port always; what secrets are sealed to */
     relay_span_t base_path; /* "" or "/v1": no slash at the end */
 
     uint32_t formats;                      /* bit = relay_wire_t.index */
     relay_span_t paths[RELAY_FORMATS_MAX]; /* under base_path, per format */
 
+    bool keyless;             /* needs no credential; one that is given is sent all the same */
     relay_span_t auth_header; /* lower case */
     relay_span_t auth_prefix; /* "Bearer ", or "" */
     relay_header_t *headers;  /* sent on every attempt unless the caller sent the name */
@@ -120,9 +130,13 @@ typedef struct {
 /* How a provider key's secret is given; resolving it is the caller's business. */
 typedef enum {
     RELAY_SECRET_PLAIN = 0,
-    RELAY_SECRET_ENV, /* secret names an environment variable */
-    RELAY_SECRET_FILE /* secret is a path */
+    RELAY_SECRET_ENV,   /* secret names an environment variable */
+    RELAY_SECRET_FILE,  /* secret is a path */
+    RELAY_SECRET_SEALED /* secret is nonce, ciphertext and tag: see STORE.md */
 } relay_secret_kind_t;
+
+/* Bytes around the text of a sealed secret: nonce and tag. */
+enum { RELAY_CONFIG_SEALED_OVERHEAD = 28 };
 
 typedef struct {
     relay_span_t name;
@@ -130,8 +144,11 @@ typedef struct {
     const relay_host_t *host;
     relay_secret_kind_t secret_kind;
     relay_span_t secret;
-    bool optional; /* an unresolved reference only makes the key inactive */
-    bool active;   /* set by the caller once the secret is resolved */
+    relay_span_t sealing_key; /* SEALED: id of the data-plane key; else empty */
+    uint64_t version;         /* SEALED: from 1; else 0 */
+    relay_span_t workspace;   /* of the document: "default" unless it says otherwise */
+    bool optional;            /* an unresolved reference only makes the key inactive */
+    bool active;              /* set by the caller once the secret is resolved */
 } relay_provider_key_t;
 
 typedef struct {
@@ -167,6 +184,12 @@ typedef struct {
     bool disabled;
 } relay_relay_key_t;
 
+/* Records of this relay key that are older than revision are void. */
+typedef struct {
+    relay_digest_t digest;
+    uint64_t revision;
+} relay_revocation_t;
+
 typedef struct {
     relay_host_t *hosts; /* sorted by name, as models, provider keys, pools and policies are */
     size_t nhosts;
@@ -187,6 +210,8 @@ typedef struct {
     size_t npolicies;
     relay_relay_key_t *relay_keys; /* sorted by digest */
     size_t nrelay_keys;
+    relay_revocation_t *revocations; /* sorted by digest, each once */
+    size_t nrevocations;
 } relay_config_t;
 
 typedef struct {
@@ -200,6 +225,7 @@ typedef struct {
 typedef struct {
     relay_span_t name; /* for messages: the file's path */
     relay_span_t text;
+    bool catalog;
 } relay_document_t;
 
 /* NULL with *fault filled on the first error. */
@@ -214,6 +240,9 @@ const relay_model_t *relay_config_find_model(const relay_config_t *config, relay
 /* The model that name is an alias of. */
 const relay_model_t *relay_config_find_alias(const relay_config_t *config, relay_span_t name);
 const relay_host_t *relay_config_find_host(const relay_config_t *config, relay_span_t name);
+const relay_policy_t *relay_config_find_policy(const relay_config_t *config, relay_span_t name);
+/* The revision before which records of this relay key are void; 0: none is. */
+uint64_t relay_config_revoked_before(const relay_config_t *config, const relay_digest_t *digest);
 
 /* 1 to RELAY_CONFIG_NAME_MAX of A-Z a-z 0-9 . _ / -: the name of anything but a model. */
 bool relay_config_name_ok(relay_span_t name);

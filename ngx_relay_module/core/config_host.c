@@ -1,6 +1,6 @@
 /*
- * Hosts and models of a configuration document: where requests can go, in which
- * formats, under which names. Called by config_doc.
+ * Hosts of a configuration document: where requests can go, in which formats,
+ * with which headers. Called by config_doc, and by whoever refers to a host.
  */
 
 #include "config_read.h"
@@ -18,40 +18,43 @@ static void put_lower(relay_buf_t *out, relay_span_t text)
 
 /* ---- base URL ------------------------------------------------------------- */
 
-static void put_authority(relay_buf_t *out, const relay_host_t *host, const relay_url_t *url)
-{
-    relay_buf_put(out, url->bracketed ? RELAY_SPAN("[") : RELAY_SPAN(""));
-    relay_buf_put(out, host->server_name);
-    relay_buf_put(out, url->bracketed ? RELAY_SPAN("]") : RELAY_SPAN(""));
-    if (!url->default_port) {
-        RELAY_PUT(out, ":");
-        relay_buf_put_u64(out, url->port);
-    }
-}
+enum { ORIGIN_ROOM = 16 }; /* scheme, brackets, colon, port */
 
-enum { AUTHORITY_ROOM = 8 }; /* brackets, colon, port */
-
+/*
+ * One text, https://name:port, holds origin, authority and name: the port stands
+ * in the authority unless it is the scheme's own, the brackets of an IPv6
+ * address in both but not in the name.
+ */
 static bool take_url(relay_config_reader_t *reader, relay_host_t *host, const relay_url_t *url)
 {
-    relay_buf_t name = relay_buf(relay_config_alloc(reader, url->host.len, 1), url->host.len);
-    relay_buf_t authority;
+    size_t room = url->host.len + ORIGIN_ROOM, start, length;
+    relay_buf_t out = relay_buf(relay_config_alloc(reader, room, 1), room);
 
-    if (name.base == NULL) {
+    if (out.base == NULL) {
         return false;
     }
-    put_lower(&name, url->host);
+    relay_buf_put(&out, url->tls ? RELAY_SPAN("https://") : RELAY_SPAN("http://"));
+    start = out.len;
+    relay_buf_put(&out, url->bracketed ? RELAY_SPAN("[") : RELAY_SPAN(""));
+    put_lower(&out, url->host);
+    relay_buf_put(&out, url->bracketed ? RELAY_SPAN("]") : RELAY_SPAN(""));
+    length = out.len - start;
+    RELAY_PUT(&out, ":");
+    relay_buf_put_u64(&out, url->port);
     host->tls = url->tls;
-    host->server_name = relay_buf_span(&name);
     host->port = url->port;
+    host->origin = relay_buf_span(&out);
+    host->authority = url->default_port ? relay_span(out.base + start, length)
+                                        : relay_span_from(host->origin, start);
+    host->server_name = relay_span(out.base + start + url->bracketed, url->host.len);
     host->base_path = url->path; /* of the copied string */
-    authority = relay_buf(relay_config_alloc(reader, name.len + AUTHORITY_ROOM, 1),
-                          name.len + AUTHORITY_ROOM);
-    if (authority.base == NULL) {
-        return false;
-    }
-    put_authority(&authority, host, url);
-    host->authority = relay_buf_span(&authority);
     return true;
+}
+
+/* A placeholder such as {region}, in the catalog. */
+static bool has_placeholder(relay_config_node_t at, relay_span_t text)
+{
+    return at.source->catalog && text.len != 0 && memchr(text.base, '{', text.len) != NULL;
 }
 
 static bool read_base_url(relay_config_reader_t *reader, relay_config_node_t value,
@@ -64,6 +67,10 @@ static bool read_base_url(relay_config_reader_t *reader, relay_config_node_t val
     (void)field;
     if (!relay_config_string(reader, value, 0, RELAY_CONFIG_VALUE_MAX, &text)) {
         return false;
+    }
+    if (has_placeholder(value, text)) {
+        reader->leave_out = "its base URL has a placeholder";
+        return true;
     }
     fault = relay_url_parse(text, &url);
     return fault != NULL ? relay_config_refuse(reader, value, "%s", fault)
@@ -91,27 +98,91 @@ static void default_paths(relay_host_t *host)
     }
 }
 
-static bool read_format_path(relay_config_reader_t *reader, relay_config_node_t value,
-                             relay_host_t *host)
+/* What a host says of one format. */
+typedef struct {
+    relay_span_t path;     /* empty: the format's own */
+    relay_span_t base_url; /* empty: the host's */
+} endpoint_t;
+
+static bool read_path(relay_config_reader_t *reader, relay_config_node_t value,
+                      const relay_config_field_t *field, void *target)
 {
-    relay_span_t name, path;
-    const relay_wire_t *wire;
+    relay_span_t *path = target;
     const char *fault;
 
-    if (!relay_config_string(reader, relay_config_key(value), 0, RELAY_URL_MAX, &name) ||
-        !relay_config_string(reader, value, 0, RELAY_URL_MAX, &path)) {
+    (void)field;
+    if (!relay_config_string(reader, value, 0, RELAY_URL_MAX, path)) {
         return false;
     }
-    wire = relay_config_format(reader, relay_config_key(value), name);
+    fault = has_placeholder(value, *path) ? NULL : relay_url_path_fault(*path);
+    return fault == NULL || relay_config_refuse(reader, value, "%s", fault);
+}
+
+static bool read_endpoint(relay_config_reader_t *reader, relay_config_node_t value,
+                          endpoint_t *endpoint)
+{
+    static const relay_config_field_t fields[] = {
+        {"path", read_path, offsetof(endpoint_t, path), 0, 0},
+        {"base_url", relay_config_read_text, offsetof(endpoint_t, base_url), 1, RELAY_URL_MAX},
+    };
+
+    if (relay_config_type(value) == RELAY_JSON_STRING) {
+        return read_path(reader, value, NULL, &endpoint->path);
+    }
+    return relay_config_expect(reader, value, RELAY_JSON_OBJECT,
+                               "a path, or an object with \"path\" and \"base_url\"") &&
+           RELAY_CONFIG_OBJECT(reader, value, fields, endpoint);
+}
+
+/* a and b one after the other. */
+static bool join(relay_config_reader_t *reader, relay_span_t a, relay_span_t b,
+                 relay_span_t *joined)
+{
+    relay_buf_t out;
+
+    if (a.len == 0) {
+        *joined = b;
+        return true;
+    }
+    out = relay_buf(relay_config_alloc(reader, a.len + b.len, 1), a.len + b.len);
+    if (out.base == NULL) {
+        return false;
+    }
+    relay_buf_put(&out, a);
+    relay_buf_put(&out, b);
+    *joined = relay_buf_span(&out);
+    return true;
+}
+
+/* The host's paths from the root on, base_path included. */
+static bool root_paths(relay_config_reader_t *reader, relay_host_t *host)
+{
+    for (unsigned i = 0; i < RELAY_FORMATS_MAX; i++) {
+        if (host->paths[i].len != 0 &&
+            !join(reader, host->base_path, host->paths[i], &host->paths[i])) {
+            return false;
+        }
+    }
+    host->base_path = relay_span(NULL, 0);
+    return true;
+}
+
+static bool read_format(relay_config_reader_t *reader, relay_config_node_t value,
+                        relay_host_t *host)
+{
+    const relay_wire_t *wire = relay_config_format(reader, relay_config_key(value));
+    endpoint_t endpoint = {0};
+
     if (wire == NULL) {
+        return value.source->catalog;
+    }
+    if (!read_endpoint(reader, value, &endpoint)) {
         return false;
     }
-    fault = relay_url_path_fault(path);
-    if (fault != NULL) {
-        return relay_config_refuse(reader, value, "%s", fault);
+    if (!has_placeholder(value, endpoint.path)) {
+        host->formats |= UINT32_C(1) << wire->index;
+        host->paths[wire->index] = endpoint.path;
     }
-    host->formats |= UINT32_C(1) << wire->index;
-    host->paths[wire->index] = path;
     return true;
 }
 
@@ -130,11 +201,101 @@ static bool read_host_formats(relay_config_reader_t *reader, relay_config_node_t
         return false;
     }
     while (relay_config_next(value, &item)) {
-        if (!read_format_path(reader, item, host)) {
+        if (!read_format(reader, item, host)) {
             return false;
         }
     }
-    return host->formats != 0 || relay_config_refuse(reader, value, "expected at least one format");
+    return host->formats != 0 || value.source->catalog ||
+           relay_config_refuse(reader, value, "expected at least one format");
+}
+
+static bool is_below(relay_span_t path, relay_span_t base)
+{
+    return relay_span_starts(path, base) && path.len > base.len && path.base[base.len] == '/';
+}
+
+/*
+ * A format under a base URL of its own becomes a path like any other. If that is
+ * not below base_path, all paths of the host start at the root instead; a host
+ * that passes unknown paths on needs its base_path. *why is NULL, or why it
+ * cannot be; false only after a fault.
+ */
+static bool fold(relay_config_reader_t *reader, relay_host_t *host, const relay_url_t *url,
+                 unsigned index, relay_span_t path, const char **why)
+{
+    relay_span_t whole;
+
+    *why = NULL;
+    if (url->tls != host->tls || url->port != host->port ||
+        !relay_span_case_eq(url->host, host->server_name)) {
+        *why = "the base URL of a format has scheme, name and port of the host's";
+        return true;
+    }
+    if (!join(reader, url->path, path, &whole)) {
+        return false;
+    }
+    if (!is_below(whole, host->base_path)) {
+        *why = host->passthrough
+                   ? "with \"passthrough\", all formats are below the base URL of the host"
+                   : NULL;
+        if (*why != NULL || !root_paths(reader, host)) {
+            return *why != NULL;
+        }
+    }
+    host->paths[index] = relay_span_from(whole, host->base_path.len);
+    return true;
+}
+
+/* at: the base URL of the format; path: what stands below it. */
+static bool fold_format(relay_config_reader_t *reader, relay_config_node_t at, unsigned index,
+                        relay_span_t path, relay_host_t *host)
+{
+    relay_span_t text;
+    relay_url_t url;
+    const char *why;
+
+    if (!relay_config_string(reader, at, 0, RELAY_URL_MAX, &text)) {
+        return false;
+    }
+    if (has_placeholder(at, text)) {
+        host->formats &= ~(UINT32_C(1) << index);
+        return true;
+    }
+    why = relay_url_parse(text, &url);
+    if (why != NULL) {
+        return relay_config_refuse(reader, at, "%s", why);
+    }
+    if (!fold(reader, host, &url, index, path, &why)) {
+        return false;
+    }
+    if (why != NULL && at.source->catalog) {
+        host->formats &= ~(UINT32_C(1) << index);
+    }
+    return why == NULL || at.source->catalog || relay_config_refuse(reader, at, "%s", why);
+}
+
+static bool fold_formats(relay_config_reader_t *reader, relay_config_node_t node,
+                         relay_host_t *host)
+{
+    relay_config_node_t formats, item = {0}, base_url;
+    relay_span_t paths[RELAY_FORMATS_MAX];
+
+    memcpy(paths, host->paths, sizeof(paths)); /* folding one may change the others */
+    if (!relay_config_member(node, "formats", &formats)) {
+        return true;
+    }
+    while (relay_config_type(formats) == RELAY_JSON_OBJECT && relay_config_next(formats, &item)) {
+        const relay_wire_t *wire = relay_config_format(reader, relay_config_key(item));
+        if (wire == NULL || !(host->formats >> wire->index & 1) ||
+            relay_config_type(item) != RELAY_JSON_OBJECT ||
+            !relay_config_member(item, "base_url", &base_url)) {
+            continue;
+        }
+        if (!fold_format(reader, base_url, wire->index, paths[wire->index], host)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- headers -------------------------------------------------------------- */
@@ -183,15 +344,46 @@ static bool read_auth_prefix(relay_config_reader_t *reader, relay_config_node_t 
             relay_config_refuse(reader, value, "expected printable ASCII characters"));
 }
 
+/* "header", "none", or a way that the catalog knows and this version does not. */
+static bool read_auth_type(relay_config_reader_t *reader, relay_config_node_t value,
+                           const relay_config_field_t *field, void *target)
+{
+    uint8_t room[RELAY_CONFIG_NAME_MAX];
+    relay_buf_t text = relay_buf(room, sizeof(room));
+    bool known = relay_config_passing(value, &text);
+    relay_host_t *host = target;
+
+    (void)field;
+    host->keyless = known && relay_span_eq(relay_buf_span(&text), RELAY_SPAN("none"));
+    known = host->keyless || (known && relay_span_eq(relay_buf_span(&text), RELAY_SPAN("header")));
+    if (!known && value.source->catalog && relay_config_type(value) == RELAY_JSON_STRING) {
+        reader->leave_out = "its way to authenticate is not supported";
+        return true;
+    }
+    return known || relay_config_refuse(reader, value, "expected \"header\" or \"none\"");
+}
+
+/* Of an unknown way to authenticate, the other members are not known either. */
 static bool read_auth(relay_config_reader_t *reader, relay_config_node_t value,
                       const relay_config_field_t *field, void *target)
 {
     static const relay_config_field_t fields[] = {
+        {"type", read_auth_type, 0, 0, 0},
         {"header", read_auth_header, offsetof(relay_host_t, auth_header), 0, 0},
         {"prefix", read_auth_prefix, offsetof(relay_host_t, auth_prefix), 0, 0},
     };
+    const char *before = reader->leave_out;
+    relay_config_node_t type;
 
-    (void)field;
+    if (relay_config_type(value) == RELAY_JSON_OBJECT &&
+        relay_config_member(value, "type", &type)) {
+        if (!read_auth_type(reader, type, field, target)) {
+            return false;
+        }
+        if (reader->leave_out != before) {
+            return true;
+        }
+    }
     return RELAY_CONFIG_OBJECT(reader, value, fields, target);
 }
 
@@ -321,6 +513,7 @@ static const relay_config_field_t host_fields[] = {
     {"tls", read_tls, 0, 0, 0},
     {"timeouts", relay_config_read_timeouts, offsetof(relay_host_t, timeouts), 0, 0},
     {"serves", relay_config_read_globs, offsetof(relay_host_t, serves), 0, 0},
+    {"facts", relay_config_read_aside, 0, 0, 0},
 };
 
 /* Nothing of the network has a meaning for the built-in model. */
@@ -348,11 +541,14 @@ static bool finish_host(relay_config_reader_t *reader, relay_config_node_t node,
 {
     relay_config_node_t value;
 
+    if (reader->leave_out != NULL) {
+        return true;
+    }
     if (host->server_name.len == 0) {
         return relay_config_refuse(reader, relay_config_key(node),
                                    "expected \"base_url\" (or \"echo\": true)");
     }
-    if (host->formats == 0) {
+    if (!relay_config_member(node, "formats", &value)) {
         return relay_config_refuse(reader, relay_config_key(node), "expected \"formats\"");
     }
     if (!host->tls && relay_config_member(node, "tls", &value)) {
@@ -364,6 +560,13 @@ static bool finish_host(relay_config_reader_t *reader, relay_config_node_t node,
     }
     default_paths(host);
     default_auth(host);
+    if (!fold_formats(reader, node, host)) {
+        return false;
+    }
+    if (host->formats == 0) {
+        reader->leave_out = "it speaks no format that is supported";
+        return true;
+    }
     return check_headers(reader, node, host);
 }
 
@@ -380,144 +583,38 @@ bool relay_config_read_host(relay_config_reader_t *reader, relay_config_node_t n
     return host->echo ? finish_echo(reader, node, host) : finish_host(reader, node, host);
 }
 
-/* ---- models --------------------------------------------------------------- */
+/* ---- references to hosts -------------------------------------------------- */
 
-bool relay_config_read_model_name(relay_config_reader_t *reader, relay_config_node_t at,
-                                  relay_span_t *name)
+/* Why the catalog's host of this name cannot be used; NULL if there is none. */
+static const char *why_absent(const relay_config_reader_t *reader, relay_config_node_t node)
 {
-    return relay_config_string(reader, at, 0, RELAY_CONFIG_VALUE_MAX, name) &&
-           (relay_model_name_ok(*name) ||
-            relay_config_refuse(reader, at,
-                                "expected a model name: 1 to %d printable ASCII characters "
-                                "without spaces, commas, quotes and backslashes",
-                                RELAY_MODEL_NAME_MAX));
+    uint8_t room[RELAY_CONFIG_NAME_MAX];
+    relay_buf_t name = relay_buf(room, sizeof(room));
+    relay_config_names_t names = {reader->absent, reader->nabsent, sizeof(reader->absent[0])};
+    const relay_config_absent_t *absent = NULL;
+
+    if (relay_config_passing(node, &name)) {
+        absent = relay_config_lookup(names, relay_buf_span(&name));
+    }
+    return absent != NULL ? absent->why : NULL;
 }
 
-static bool read_upstream_id(relay_config_reader_t *reader, relay_config_node_t value,
-                             const relay_config_field_t *field, void *target)
-{
-    (void)field;
-    return relay_config_read_model_name(reader, value, target);
-}
-
-static bool read_offer_host(relay_config_reader_t *reader, relay_config_node_t value,
-                            const relay_config_field_t *field, void *target)
+bool relay_config_host_reference(relay_config_reader_t *reader, relay_config_node_t node,
+                                 const relay_host_t **host)
 {
     const relay_config_t *config = reader->config;
-    const relay_host_t **host = target;
+    const char *why = reader->nabsent != 0 ? why_absent(reader, node) : NULL;
 
-    (void)field;
+    *host = NULL;
+    if (why != NULL) {
+        return node.source->catalog ||
+               relay_config_refuse(reader, node,
+                                   "the catalog's host of this name cannot be used: %s; describe "
+                                   "it under \"hosts\" as you have it",
+                                   why);
+    }
     *host = relay_config_reference(
-        reader, value, "host",
+        reader, node, "host",
         (relay_config_names_t){config->hosts, config->nhosts, sizeof(config->hosts[0])});
     return *host != NULL;
-}
-
-static bool read_offer_formats(relay_config_reader_t *reader, relay_config_node_t value,
-                               const relay_config_field_t *field, void *target)
-{
-    (void)field;
-    return relay_config_expect(reader, value, RELAY_JSON_ARRAY, "an array of formats") &&
-           relay_config_formats(reader, value, target);
-}
-
-static bool check_offer_formats(relay_config_reader_t *reader, relay_config_node_t value,
-                                const relay_offer_t *offer)
-{
-    uint32_t foreign = offer->formats & ~offer->host->formats;
-    char host[RELAY_CONFIG_QUOTE_MAX], format[RELAY_CONFIG_QUOTE_MAX];
-    unsigned i = 0;
-
-    if (foreign == 0) {
-        return true;
-    }
-    while (!(foreign >> i & 1)) {
-        i++;
-    }
-    return relay_config_refuse(reader, value, "the host %s does not speak the format %s",
-                               relay_config_quote(offer->host->name, host),
-                               relay_config_quote(relay_wire_at(i)->name, format));
-}
-
-static bool read_offer(relay_config_reader_t *reader, relay_config_node_t node,
-                       const relay_model_t *model, relay_offer_t *offer)
-{
-    static const relay_config_field_t fields[] = {
-        {"host", read_offer_host, offsetof(relay_offer_t, host), 0, 0},
-        {"id", read_upstream_id, offsetof(relay_offer_t, upstream_id), 0, 0},
-        {"formats", read_offer_formats, offsetof(relay_offer_t, formats), 0, 0},
-    };
-    relay_config_node_t value;
-
-    if (!RELAY_CONFIG_OBJECT(reader, node, fields, offer)) {
-        return false;
-    }
-    if (offer->host == NULL) {
-        return relay_config_refuse(reader, node, "expected \"host\"");
-    }
-    if (relay_config_member(node, "formats", &value) &&
-        !check_offer_formats(reader, value, offer)) {
-        return false;
-    }
-    offer->formats = offer->formats != 0 ? offer->formats : offer->host->formats;
-    offer->upstream_id = offer->upstream_id.len != 0 ? offer->upstream_id : model->name;
-    return true;
-}
-
-static bool read_offers(relay_config_reader_t *reader, relay_config_node_t value,
-                        const relay_config_field_t *field, void *target)
-{
-    relay_model_t *model = target;
-    relay_config_node_t item = {0};
-
-    (void)field;
-    if (!relay_config_expect(reader, value, RELAY_JSON_ARRAY, "an array of offers")) {
-        return false;
-    }
-    model->noffers = relay_config_size(value);
-    if (model->noffers > RELAY_CONFIG_OFFERS_MAX) {
-        return relay_config_refuse(reader, value, "more than %d offers", RELAY_CONFIG_OFFERS_MAX);
-    }
-    model->offers = relay_config_alloc(reader, model->noffers, sizeof(model->offers[0]));
-    for (size_t i = 0; model->offers != NULL && relay_config_next(value, &item); i++) {
-        if (!read_offer(reader, item, model, &model->offers[i])) {
-            return false;
-        }
-    }
-    return model->offers != NULL;
-}
-
-/* Aliases are gathered when all models are known: see config_doc.c. */
-static bool check_aliases(relay_config_reader_t *reader, relay_config_node_t value,
-                          const relay_config_field_t *field, void *target)
-{
-    size_t count = relay_config_type(value) == RELAY_JSON_ARRAY ? relay_config_size(value) : 0;
-
-    (void)field;
-    (void)target;
-    if (!relay_config_expect(reader, value, RELAY_JSON_ARRAY, "an array of model names")) {
-        return false;
-    }
-    return count <= RELAY_CONFIG_ALIASES_MAX ||
-           relay_config_refuse(reader, value, "more than %d aliases", RELAY_CONFIG_ALIASES_MAX);
-}
-
-bool relay_config_read_model(relay_config_reader_t *reader, relay_config_node_t node, void *target)
-{
-    static const relay_config_field_t fields[] = {
-        {"display_name", relay_config_read_text, offsetof(relay_model_t, display_name), 1,
-         RELAY_CONFIG_TEXT_MAX},
-        {"owned_by", relay_config_read_text, offsetof(relay_model_t, owned_by), 1,
-         RELAY_CONFIG_TEXT_MAX},
-        {"created", relay_config_read_u64, offsetof(relay_model_t, created_s), 0,
-         RELAY_CONFIG_NUMBER_MAX},
-        {"context_tokens", relay_config_read_u64, offsetof(relay_model_t, context_tokens), 1,
-         RELAY_CONFIG_NUMBER_MAX},
-        {"output_tokens", relay_config_read_u64, offsetof(relay_model_t, output_tokens), 1,
-         RELAY_CONFIG_NUMBER_MAX},
-        {"aliases", check_aliases, 0, 0, 0},
-        {"offers", read_offers, 0, 0, 0},
-    };
-
-    return RELAY_CONFIG_OBJECT(reader, node, fields, target);
 }

@@ -16,6 +16,8 @@
 typedef struct {
     relay_span_t name;
     relay_span_t text;
+    bool catalog;
+    relay_span_t workspace; /* of a configuration document */
     relay_json_token_t *tokens;
     size_t count;
 } relay_config_source_t;
@@ -26,13 +28,24 @@ typedef struct {
     uint32_t token;
 } relay_config_node_t;
 
+/* A host of the catalog that cannot be used. */
+typedef struct {
+    relay_span_t name;
+    const char *why;
+} relay_config_absent_t;
+
 typedef struct {
     const relay_arena_t *arena;
+    const relay_arena_t *scratch; /* for what the result does not point to; may be the arena */
     relay_config_source_t *sources;
     size_t nsources;
     relay_config_t *config; /* what is built so far: later sections refer to earlier ones */
     relay_config_fault_t *fault;
     uint32_t *marks; /* by provider key: what config_access uses to find one twice */
+
+    const char *leave_out; /* set by the reader of an entry of the catalog: why not to keep it */
+    relay_config_absent_t *absent; /* sorted by name */
+    size_t nabsent;
 } relay_config_reader_t;
 
 /* ---- faults (config_fault.c) --------------------------------------------- */
@@ -74,6 +87,9 @@ bool relay_config_open(relay_config_reader_t *reader, const relay_document_t *do
 /* count zeroed structures of size; NULL after a fault. Never NULL for 0. */
 void *relay_config_alloc(relay_config_reader_t *reader, size_t count, size_t size);
 
+/* The same for what is needed only while reading. */
+void *relay_config_scratch(relay_config_reader_t *reader, size_t count, size_t size);
+
 static inline const relay_json_token_t *relay_config_token(relay_config_node_t node)
 {
     return &node.source->tokens[node.token];
@@ -111,11 +127,31 @@ const void *relay_config_lookup(relay_config_names_t names, relay_span_t name);
 /* Bytes, then length. */
 int relay_config_compare(relay_span_t a, relay_span_t b);
 
+/* One entry of a section, from whichever document. */
+typedef struct {
+    relay_span_t name;
+    relay_config_node_t value;
+} relay_config_entry_t;
+
+typedef struct {
+    relay_config_entry_t *entries; /* sorted by name */
+    size_t count;
+} relay_config_entries_t;
+
+/* In the order of the documents. */
+int relay_config_compare_places(relay_config_node_t a, relay_config_node_t b);
+
 /* ---- values --------------------------------------------------------------- */
 
 /* The decoded text of a string, copied into the arena; min and max in bytes. */
 bool relay_config_string(relay_config_reader_t *reader, relay_config_node_t node, size_t min,
                          size_t max, relay_span_t *text);
+
+/*
+ * The decoded text of a string that is not to be kept: in `room`. False without
+ * a fault if it is no string or too long.
+ */
+bool relay_config_passing(relay_config_node_t node, relay_buf_t *room);
 
 /* A whole number from min to max. */
 bool relay_config_number(relay_config_reader_t *reader, relay_config_node_t node, uint64_t min,
@@ -135,12 +171,24 @@ struct relay_config_field_s {
     uint64_t max;
 };
 
-/* Reads an object into target; members that are not in the table are refused. */
+typedef struct {
+    const relay_config_field_t *items;
+    size_t count;
+} relay_config_fields_t;
+
+#define RELAY_CONFIG_FIELDS(fields)                                                                \
+    ((relay_config_fields_t){(fields), sizeof(fields) / sizeof((fields)[0])})
+
+/*
+ * Reads an object into target. Members that are not in the table are refused
+ * unless `ignorable` is given and names them.
+ */
 bool relay_config_object(relay_config_reader_t *reader, relay_config_node_t node,
-                         const relay_config_field_t *fields, size_t count, void *target);
+                         relay_config_fields_t fields, const relay_globs_t *ignorable,
+                         void *target);
 
 #define RELAY_CONFIG_OBJECT(reader, node, fields, target)                                          \
-    relay_config_object((reader), (node), (fields), sizeof(fields) / sizeof((fields)[0]), (target))
+    relay_config_object((reader), (node), RELAY_CONFIG_FIELDS(fields), NULL, (target))
 
 /* Readers for tables; each names the type of what it fills. */
 bool relay_config_read_flag(relay_config_reader_t *reader, relay_config_node_t value,
@@ -157,27 +205,53 @@ bool relay_config_read_timeouts(relay_config_reader_t *reader, relay_config_node
                                 const relay_config_field_t *field,
                                 void *target); /* relay_timeouts_t */
 
-/* ["name", …] as bits of relay_wire_t.index. */
+bool relay_config_read_time(relay_config_reader_t *reader, relay_config_node_t value,
+                            const relay_config_field_t *field,
+                            void *target); /* uint64_t, 0 for null */
+bool relay_config_read_name(relay_config_reader_t *reader, relay_config_node_t value,
+                            const relay_config_field_t *field, void *target); /* relay_span_t */
+bool relay_config_read_digest(relay_config_reader_t *reader, relay_config_node_t value,
+                              const relay_config_field_t *field,
+                              void *target); /* relay_digest_t, in lower case */
+/* An object for people and other programs: nothing of it is kept. */
+bool relay_config_read_aside(relay_config_reader_t *reader, relay_config_node_t value,
+                             const relay_config_field_t *field, void *target);
+
+/* ["*"] */
+relay_globs_t relay_config_everything(void);
+
+/*
+ * ["name", …] as bits of relay_wire_t.index. The catalog's may be 0: there,
+ * formats that are not known are skipped.
+ */
 bool relay_config_formats(relay_config_reader_t *reader, relay_config_node_t array,
                           uint32_t *formats);
 
-/* The format that `at`, a string or the value of a member, names. */
-const relay_wire_t *relay_config_format(relay_config_reader_t *reader, relay_config_node_t at,
-                                        relay_span_t name);
+/* The format that `at`, a string or the name of a member, names. NULL after a
+ * fault, and in the catalog for one that is not known. */
+const relay_wire_t *relay_config_format(relay_config_reader_t *reader, relay_config_node_t at);
 
 /* A string that names one of names; what: "pool". NULL after a fault. */
 const void *relay_config_reference(relay_config_reader_t *reader, relay_config_node_t node,
                                    const char *what, relay_config_names_t names);
 
+/* The same for a host; in the catalog, *host is NULL for one that cannot be used. */
+bool relay_config_host_reference(relay_config_reader_t *reader, relay_config_node_t node,
+                                 const relay_host_t **host);
+
 /* A string, or a member's name, that can be the name of a model. */
 bool relay_config_read_model_name(relay_config_reader_t *reader, relay_config_node_t at,
                                   relay_span_t *name);
 
-/* ---- parts (config_host.c, config_access.c) ------------------------------ */
+/* ---- parts (config_host.c, config_model.c, config_access.c) --------------- */
 
 /* Read one entry into its structure; the name is set already. */
 bool relay_config_read_host(relay_config_reader_t *reader, relay_config_node_t node, void *host);
 bool relay_config_read_model(relay_config_reader_t *reader, relay_config_node_t node, void *model);
+/* The other names of all models (config_alias.c); a model of the catalog whose
+ * name they take is taken out of config and of models. */
+bool relay_config_read_aliases(relay_config_reader_t *reader, relay_config_t *config,
+                               relay_config_entries_t *models);
 bool relay_config_read_provider_key(relay_config_reader_t *reader, relay_config_node_t node,
                                     void *key);
 bool relay_config_read_pool(relay_config_reader_t *reader, relay_config_node_t node, void *pool);

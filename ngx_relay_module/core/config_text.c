@@ -99,6 +99,16 @@ bool relay_config_variable_ok(relay_span_t name)
     return name.len >= 1 && !is_digit(name.base[0]) && only(name, "_");
 }
 
+bool relay_config_digest(relay_span_t text, relay_digest_t *digest)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.base[i] >= 'A' && text.base[i] <= 'F') {
+            return false;
+        }
+    }
+    return relay_digest_parse(text, digest);
+}
+
 /* ---- times --------------------------------------------------------------- */
 
 /* Takes a number of exactly `count` digits, and `after` behind it unless that is 0. */

@@ -6,6 +6,7 @@
 #ifndef RELAY_CONFIG_TEXT_H
 #define RELAY_CONFIG_TEXT_H
 
+#include "relay_key.h"
 #include "span.h"
 
 /* Printable, UTF-8 allowed: no control character of any kind. */
@@ -23,6 +24,9 @@ bool relay_config_header_reserved(relay_span_t name);
 
 /* A letter or underscore, then letters, digits and underscores. */
 bool relay_config_variable_ok(relay_span_t name);
+
+/* 64 hexadecimal digits in lower case. */
+bool relay_config_digest(relay_span_t text, relay_digest_t *digest);
 
 /* RFC 3339: 2027-01-01T00:00:00Z, with an optional fraction (ignored) and any
  * offset from UTC. Years 1970 to 9999. */

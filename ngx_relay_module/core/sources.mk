@@ -15,12 +15,21 @@ RELAY_CORE_SOURCES = \
 	glob.c \
 	url.c \
 	relay_key.c \
+	base64.c \
+	key_ring.c \
+	seal.c \
+	signature.c \
+	resp.c \
 	config_text.c \
 	config_fault.c \
 	config_read.c \
 	config_host.c \
+	config_model.c \
+	config_alias.c \
 	config_access.c \
 	config_doc.c \
+	key_record.c \
+	config_head.c \
 	route.c \
 	envelope.c \
 	wire_registry.c \

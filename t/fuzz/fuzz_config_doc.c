@@ -1,12 +1,11 @@
 /*
- * Any bytes as configuration: one document, or several with NUL between them.
- * What is accepted is used by every lookup and by routing; what is refused has
- * a fault that can be shown. Run by `make fuzz`.
+ * Any bytes as configuration: one document, or several with NUL between them;
+ * one that begins with the byte 1 is the catalog's. What is accepted is used by every lookup and by
+ * routing; what is refused has a fault that can be shown. Run by `make fuzz`.
  */
 
+#include "../../control-plane/malloc_arena.h"
 #include "route.h"
-
-#include <stdlib.h>
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -17,31 +16,6 @@
 
 enum { DOCUMENTS_MAX = 4, TRIED_MAX = 8 };
 
-typedef struct block_s {
-    struct block_s *next;
-    max_align_t memory[];
-} block_t;
-
-static void *allocate(void *owner, size_t size)
-{
-    block_t **blocks = owner;
-    block_t *block = calloc(1, sizeof(*block) + size);
-
-    CHECK(block != NULL);
-    block->next = *blocks;
-    *blocks = block;
-    return block->memory;
-}
-
-static void release(block_t *block)
-{
-    while (block != NULL) {
-        block_t *next = block->next;
-        free(block);
-        block = next;
-    }
-}
-
 /* Copies without spare bytes, so that reads past their end are noticed. */
 static size_t split(const uint8_t *data, size_t size, relay_document_t documents[DOCUMENTS_MAX])
 {
@@ -50,12 +24,14 @@ static size_t split(const uint8_t *data, size_t size, relay_document_t documents
     while (count < DOCUMENTS_MAX) {
         const uint8_t *end = size != 0 ? memchr(data, 0, size) : NULL;
         size_t length = end != NULL && count + 1 < DOCUMENTS_MAX ? (size_t)(end - data) : size;
-        uint8_t *copy = malloc(length != 0 ? length : 1);
+        bool catalog = length != 0 && data[0] == 1;
+        size_t text = length - catalog;
+        uint8_t *copy = malloc(text != 0 ? text : 1);
         CHECK(copy != NULL);
-        if (length != 0) {
-            memcpy(copy, data, length);
+        if (text != 0) {
+            memcpy(copy, data + catalog, text);
         }
-        documents[count++] = (relay_document_t){RELAY_SPAN("d"), relay_span(copy, length)};
+        documents[count++] = (relay_document_t){RELAY_SPAN("d"), relay_span(copy, text), catalog};
         if (length == size) {
             break;
         }
@@ -158,11 +134,57 @@ static void use_key(const relay_config_t *config, const relay_relay_key_t *key)
     }
 }
 
+static void check_provider_key(relay_provider_key_t *key)
+{
+    bool sealed = key->secret_kind == RELAY_SECRET_SEALED;
+
+    CHECK(key->host != NULL && !key->host->echo);
+    CHECK(relay_config_name_ok(key->workspace));
+    CHECK(sealed == (key->version != 0) && sealed == (key->sealing_key.len != 0));
+    CHECK(!sealed || key->secret.len >= RELAY_CONFIG_SEALED_OVERHEAD);
+    key->active = key->index % 3 != 2;
+}
+
+static void check_host(const relay_host_t *host)
+{
+    CHECK(host->echo == (host->origin.len == 0));
+    for (unsigned i = 0; relay_wire_at(i) != NULL; i++) {
+        CHECK(!(host->formats >> i & 1) ||
+              (host->paths[i].len != 0 && host->paths[i].base[0] == '/'));
+    }
+}
+
+static void check_revocations(const relay_config_t *config)
+{
+    for (size_t i = 0; i < config->nrevocations; i++) {
+        const relay_revocation_t *revocation = &config->revocations[i];
+        CHECK(relay_config_revoked_before(config, &revocation->digest) == revocation->revision);
+        CHECK(revocation->revision != 0);
+    }
+}
+
+static void check_models(const relay_config_t *config)
+{
+    for (size_t i = 0; i < config->nmodels; i++) {
+        const relay_model_t *model = &config->models[i];
+        for (size_t j = 0; j < model->noffers; j++) {
+            const relay_offer_t *offer = &model->offers[j];
+            CHECK(offer->host == relay_config_find_host(config, offer->host->name));
+            CHECK(offer->formats != 0 && (offer->formats & ~offer->host->formats) == 0);
+        }
+    }
+}
+
 static void use(const relay_config_t *config)
 {
     for (size_t i = 0; i < config->nprovider_keys; i++) {
-        config->provider_keys[i].active = i % 3 != 2;
+        check_provider_key(&config->provider_keys[i]);
     }
+    for (size_t i = 0; i < config->npolicies; i++) {
+        CHECK(relay_config_find_policy(config, config->policies[i].name) == &config->policies[i]);
+    }
+    check_revocations(config);
+    check_models(config);
     for (size_t i = 0; i < config->nmodels; i++) {
         CHECK(relay_config_find_model(config, config->models[i].name) == &config->models[i]);
     }
@@ -172,6 +194,7 @@ static void use(const relay_config_t *config)
     for (size_t i = 0; i < config->nhosts; i++) {
         CHECK(relay_config_find_host(config, config->hosts[i].name) == &config->hosts[i]);
         CHECK(config->hosts[i].index == i && config->hosts[i].formats != 0);
+        check_host(&config->hosts[i]);
     }
     for (size_t i = 0; i < first(config->nrelay_keys); i++) {
         use_key(config, &config->relay_keys[i]);
@@ -184,8 +207,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     relay_document_t documents[DOCUMENTS_MAX];
     size_t count = split(data, size, documents);
-    block_t *blocks = NULL;
-    relay_arena_t arena = {allocate, &blocks};
+    malloc_arena_t blocks = {NULL};
+    relay_arena_t arena = malloc_arena(&blocks);
     relay_config_fault_t fault;
     const relay_config_t *config = relay_config_build(&arena, documents, count, &fault);
 
@@ -198,6 +221,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (config != NULL) {
         use(config); /* which must not point into the documents */
     }
-    release(blocks);
+    malloc_arena_release(&blocks);
     return 0;
 }

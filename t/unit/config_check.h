@@ -1,6 +1,6 @@
 /*
  * An arena that counts, can fail, and is freed as a whole; configurations built
- * from texts in it. For test_config_doc.c, test_route.c.
+ * from texts in it. For the tests of configuration, of routing, of records.
  */
 
 #ifndef RELAY_TEST_CONFIG_CHECK_H
@@ -72,7 +72,7 @@ __attribute__((unused)) static const relay_config_t *
 check_try(check_arena_t *arena, const char *text, relay_config_fault_t *fault)
 {
     relay_arena_t memory = {check_allocate, arena};
-    relay_document_t document = {RELAY_SPAN("relay.json"), check_text(text)};
+    relay_document_t document = {RELAY_SPAN("relay.json"), check_text(text), false};
 
     memset(fault, 0x5a, sizeof(*fault));
     return relay_config_build(&memory, &document, 1, fault);
@@ -116,6 +116,46 @@ __attribute__((unused)) static size_t check_prepare(const char *written,
     }
     document[length] = '\0';
     return mark != SIZE_MAX ? mark : length;
+}
+
+__attribute__((unused)) static const relay_config_t *check_build_two(check_arena_t *arena,
+                                                                     const char *first,
+                                                                     const char *second,
+                                                                     relay_config_fault_t *fault)
+{
+    static char one[CHECK_DOCUMENT_MAX], two[CHECK_DOCUMENT_MAX];
+    relay_arena_t memory = {check_allocate, arena};
+    relay_document_t documents[2] = {{RELAY_SPAN("one.json"), {0}, false},
+                                     {RELAY_SPAN("two.json"), {0}, false}};
+
+    check_prepare(first, one);
+    check_prepare(second, two);
+    documents[0].text = check_text(one);
+    documents[1].text = check_text(two);
+    return relay_config_build(&memory, documents, 2, fault);
+}
+
+/* before, then part %zu times (with its number), then after */
+__attribute__((unused)) static char *check_repeat(const char *before, const char *part,
+                                                  size_t count, const char *after)
+{
+    size_t room = strlen(before) + (strlen(part) + 70) * count + strlen(after) + 1;
+    char *text = malloc(room), *at = text;
+
+    assert_non_null(text);
+    at += snprintf(at, room, "%s", before);
+    for (size_t i = 0; i < count; i++) {
+        at += snprintf(at, room - (size_t)(at - text), "%s", i != 0 ? ", " : "");
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        at += snprintf(at, room - (size_t)(at - text), part, i);
+#pragma GCC diagnostic pop
+    }
+    snprintf(at, room - (size_t)(at - text), "%s", after);
+    for (at = text; *at != '\0'; at++) {
+        *at = *at == '\'' ? '"' : *at;
+    }
+    return text;
 }
 
 #endif

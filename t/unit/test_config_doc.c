@@ -58,6 +58,8 @@ static void show(const relay_config_fault_t *fault)
     " 'k2': {'host': 'b', 'value': 'env:B_KEY', 'optional': true},\n"                              \
     " 'k1': {'host': 'a', 'value': ''}, 'k3': {'host': 'a', 'value': 'file:/k'},\n"                \
     " 'k0': {'host': 'a', 'value': 'sk-plain'}},\n"                                                \
+    "'workspace': 'w', 'revocations': {\n"                                                         \
+    " '00d402d7f382f5209357649631365922853062107e48343f8fb493879924e6e0': 1},\n"                   \
     "'pools': {'p': {'members': ['k1', {'key': 'k2', 'weight': 7, 'priority': 3}]}, 'q': {}},\n"   \
     "'policies': {'x': {'pools': ['q', 'p'], 'allow': ['m*'], 'deny': ['m-9'], 'hosts': ['?'],\n"  \
     "  'passthrough': true, 'max_attempts': 16, 'timeouts': {'idle_ms': 5}}, 'plain': {}},\n"      \
@@ -262,6 +264,55 @@ static void relay_keys_are_read(void **state)
     check_release(&arena);
 }
 
+static void origins(void **state)
+{
+    static const struct {
+        const char *base_url;
+        const char *origin;
+        const char *authority;
+        const char *server_name;
+    } cases[] = {
+        {"https://API.Example.com/v1", "https://api.example.com:443", "api.example.com",
+         "api.example.com"},
+        {"https://h:443", "https://h:443", "h", "h"},
+        {"https://h:80", "https://h:80", "h:80", "h"},
+        {"HTTP://h", "http://h:80", "h", "h"},
+        {"http://127.0.0.1:65535/", "http://127.0.0.1:65535", "127.0.0.1:65535", "127.0.0.1"},
+        {"https://[2001:DB8::1]", "https://[2001:db8::1]:443", "[2001:db8::1]", "2001:db8::1"},
+        {"https://[::1]:8", "https://[::1]:8", "[::1]:8", "::1"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        check_arena_t arena = {0};
+        char text[512];
+        const relay_config_t *config;
+        snprintf(text, sizeof(text),
+                 "{'hosts': {'a': {'base_url': '%s', 'formats': ['openai-chat']}, "
+                 "'e': {'echo': true}}}",
+                 cases[i].base_url);
+        config = build_document(&arena, text);
+        check_span(config->hosts[0].origin, cases[i].origin);
+        check_span(config->hosts[0].authority, cases[i].authority);
+        check_span(config->hosts[0].server_name, cases[i].server_name);
+        check_span(config->hosts[1].origin, "");
+        check_release(&arena);
+    }
+}
+
+static void policies_are_found(void **state)
+{
+    check_arena_t arena = {0};
+    const relay_config_t *config = build_document(&arena, FULL);
+
+    (void)state;
+    assert_ptr_equal(relay_config_find_policy(config, RELAY_SPAN("x")), &config->policies[1]);
+    assert_ptr_equal(relay_config_find_policy(config, RELAY_SPAN("plain")), &config->policies[0]);
+    assert_null(relay_config_find_policy(config, RELAY_SPAN("y")));
+    assert_null(relay_config_find_policy(config, RELAY_SPAN("")));
+    check_release(&arena);
+}
+
 static void nothing_is_needed(void **state)
 {
     static const char *const documents[] = {"{}", " {\n} ", "{'hosts': {}, 'models': {}}",
@@ -275,6 +326,8 @@ static void nothing_is_needed(void **state)
         assert_null(relay_config_find_key(config, &digest));
         assert_null(relay_config_find_model(config, RELAY_SPAN("m")));
         assert_null(relay_config_find_alias(config, RELAY_SPAN("m")));
+        assert_null(relay_config_find_policy(config, RELAY_SPAN("m")));
+        assert_int_equal(relay_config_revoked_before(config, &digest), 0);
         check_release(&arena);
     }
 }
@@ -307,30 +360,16 @@ static void plain_relay_keys_are_not_kept(void **state)
 
 /* ---- several documents ---------------------------------------------------- */
 
-static const relay_config_t *build_two(check_arena_t *arena, const char *first, const char *second,
-                                       relay_config_fault_t *fault)
-{
-    static char one[CHECK_DOCUMENT_MAX], two[CHECK_DOCUMENT_MAX];
-    relay_arena_t memory = {check_allocate, arena};
-    relay_document_t documents[2] = {{RELAY_SPAN("one.json"), {0}}, {RELAY_SPAN("two.json"), {0}}};
-
-    check_prepare(first, one);
-    check_prepare(second, two);
-    documents[0].text = check_text(one);
-    documents[1].text = check_text(two);
-    return relay_config_build(&memory, documents, 2, fault);
-}
-
 static void documents_are_merged(void **state)
 {
     check_arena_t arena = {0};
     relay_config_fault_t fault;
     const relay_config_t *config =
-        build_two(&arena,
-                  "{'relay_keys': {'r': {'policy': 'x', 'sha256': '" SHA "'}}, "
-                  "'models': {'m': {'offers': [{'host': 'a'}, {'host': 'b'}]}},"
-                  "'hosts': {'b': {'echo': true}}}",
-                  "{" A ", " P ", 'models': {'l': {}}}", &fault);
+        check_build_two(&arena,
+                        "{'relay_keys': {'r': {'policy': 'x', 'sha256': '" SHA "'}}, "
+                        "'models': {'m': {'offers': [{'host': 'a'}, {'host': 'b'}]}},"
+                        "'hosts': {'b': {'echo': true}}}",
+                        "{" A ", " P ", 'models': {'l': {}}}", &fault);
 
     (void)state;
     assert_non_null(config);
@@ -347,23 +386,24 @@ static void names_are_unique_across_documents(void **state)
     relay_config_fault_t fault;
 
     (void)state;
-    assert_null(build_two(&arena, "{\n'hosts': {\n\n'b': {'echo': true}}}",
-                          "{'hosts': {'a': {'echo': true},\n 'b': {'echo': true}}}", &fault));
+    assert_null(check_build_two(&arena, "{\n'hosts': {\n\n'b': {'echo': true}}}",
+                                "{'hosts': {'a': {'echo': true},\n 'b': {'echo': true}}}", &fault));
     check_span(fault.document, "two.json");
     assert_int_equal(fault.line, 2);
     assert_int_equal(fault.column, 2);
     assert_string_equal(fault.path, "hosts.b");
     assert_string_equal(fault.message, "this name occurs twice: see one.json, line 4");
-    assert_null(build_two(&arena, "{" P ", 'relay_keys': {'z': {'policy': 'x', 'key': '" RLY "'}}}",
-                          "{'relay_keys': {'a': {'policy': 'x', 'sha256': '" SHA "'}}}", &fault));
+    assert_null(
+        check_build_two(&arena, "{" P ", 'relay_keys': {'z': {'policy': 'x', 'key': '" RLY "'}}}",
+                        "{'relay_keys': {'a': {'policy': 'x', 'sha256': '" SHA "'}}}", &fault));
     check_span(fault.document, "two.json");
     assert_string_equal(fault.path, "relay_keys.a");
-    assert_null(build_two(&arena, "{'models': {'m': {'aliases': ['x']}}}",
-                          "{'models': {'a': {'aliases': ['x']}}}", &fault));
+    assert_null(check_build_two(&arena, "{'models': {'m': {'aliases': ['x']}}}",
+                                "{'models': {'a': {'aliases': ['x']}}}", &fault));
     check_span(fault.document, "two.json");
     assert_string_equal(fault.path, "models.a.aliases[0]");
-    assert_null(build_two(&arena, "{'models': {'m': {'aliases': ['x']}}}", "{'models': {'x': {}}}",
-                          &fault));
+    assert_null(check_build_two(&arena, "{'models': {'m': {'aliases': ['x']}}}",
+                                "{'models': {'x': {}}}", &fault));
     check_span(fault.document, "one.json");
     check_release(&arena);
 }
@@ -377,7 +417,7 @@ static void number_of_documents(void **state)
 
     (void)state;
     for (size_t i = 0; i < 1001; i++) {
-        documents[i] = (relay_document_t){RELAY_SPAN("d"), RELAY_SPAN("{}")};
+        documents[i] = (relay_document_t){RELAY_SPAN("d"), RELAY_SPAN("{}"), false};
     }
     documents[1000].name = RELAY_SPAN("last");
     assert_non_null(relay_config_build(&memory, documents, 0, &fault));
@@ -390,33 +430,11 @@ static void number_of_documents(void **state)
 
 /* ---- limits and sizes ------------------------------------------------------ */
 
-/* before, then part %zu times (with its number), then after */
-static char *repeat(const char *before, const char *part, size_t count, const char *after)
-{
-    size_t room = strlen(before) + (strlen(part) + 30) * count + strlen(after) + 1;
-    char *text = malloc(room), *at = text;
-
-    assert_non_null(text);
-    at += snprintf(at, room, "%s", before);
-    for (size_t i = 0; i < count; i++) {
-        at += snprintf(at, room - (size_t)(at - text), "%s", i != 0 ? ", " : "");
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-        at += snprintf(at, room - (size_t)(at - text), part, i);
-#pragma GCC diagnostic pop
-    }
-    snprintf(at, room - (size_t)(at - text), "%s", after);
-    for (at = text; *at != '\0'; at++) {
-        *at = *at == '\'' ? '"' : *at;
-    }
-    return text;
-}
-
 static void limit(const char *before, const char *part, size_t count, const char *after,
                   const char *message)
 {
     for (size_t i = 0; i < 2; i++) {
-        char *text = repeat(before, part, count + i, after);
+        char *text = check_repeat(before, part, count + i, after);
         check_arena_t arena = {0};
         relay_config_fault_t fault;
         const relay_config_t *config = check_try(&arena, text, &fault);
@@ -497,7 +515,7 @@ static void documents_too_large(void **state)
     uint8_t *commas = malloc(VALUES);
     check_arena_t arena = {0};
     relay_arena_t memory = {check_allocate, &arena};
-    relay_document_t document = {RELAY_SPAN("d"), {commas, 64 * 1024 * 1024 + 1}};
+    relay_document_t document = {RELAY_SPAN("d"), {commas, 64 * 1024 * 1024 + 1}, false};
     relay_config_fault_t fault;
 
     (void)state;
@@ -519,13 +537,13 @@ static void members_of_a_pool(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        char *keys =
-            repeat("{" A ", 'provider_keys': {", "'k%zu': {'host': 'a', 'value': ''}", 1001, "}}");
-        char *pools = repeat("{'pools': {'p': {'members': [", "'k%zu'", 1000 + i, "]}}}");
+        char *keys = check_repeat("{" A ", 'provider_keys': {",
+                                  "'k%zu': {'host': 'a', 'value': ''}", 1001, "}}");
+        char *pools = check_repeat("{'pools': {'p': {'members': [", "'k%zu'", 1000 + i, "]}}}");
         check_arena_t arena = {0};
         relay_arena_t memory = {check_allocate, &arena};
-        relay_document_t documents[] = {{RELAY_SPAN("k"), check_text(keys)},
-                                        {RELAY_SPAN("p"), check_text(pools)}};
+        relay_document_t documents[] = {{RELAY_SPAN("k"), check_text(keys), false},
+                                        {RELAY_SPAN("p"), check_text(pools), false}};
         relay_config_fault_t fault;
         assert_int_equal(relay_config_build(&memory, documents, 2, &fault) == NULL, i);
         assert_true(i == 0 || strcmp(fault.message, "more than 1000 members") == 0);
@@ -547,17 +565,17 @@ static void digest_of(size_t i, relay_digest_t *digest)
 static void many_entries(void **state)
 {
     enum { KEYS = 100000, MODELS = 5000 };
-    char *keys =
-        repeat("{'policies': {'x': {}}, 'relay_keys': {",
-               "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}", KEYS, "}}");
-    char *models = repeat("{'hosts': {'e': {'echo': true}}, 'models': {",
-                          "'v/model-%1$zu': {'offers': [{'host': 'e'}], "
-                          "'aliases': ['model-%1$zu', 'm%1$zu']}",
-                          MODELS, "}}");
+    char *keys = check_repeat("{'policies': {'x': {}}, 'relay_keys': {",
+                              "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}",
+                              KEYS, "}}");
+    char *models = check_repeat("{'hosts': {'e': {'echo': true}}, 'models': {",
+                                "'v/model-%1$zu': {'offers': [{'host': 'e'}], "
+                                "'aliases': ['model-%1$zu', 'm%1$zu']}",
+                                MODELS, "}}");
     check_arena_t arena = {0};
     relay_arena_t memory = {check_allocate, &arena};
-    relay_document_t documents[] = {{RELAY_SPAN("k"), check_text(keys)},
-                                    {RELAY_SPAN("m"), check_text(models)}};
+    relay_document_t documents[] = {{RELAY_SPAN("k"), check_text(keys), false},
+                                    {RELAY_SPAN("m"), check_text(models), false}};
     relay_config_fault_t fault;
     const relay_config_t *config = relay_config_build(&memory, documents, 2, &fault);
     relay_digest_t digest;
@@ -594,9 +612,9 @@ static void every_number_of_keys(void **state)
 {
     (void)state;
     for (size_t count = 0; count < 40; count++) {
-        char *text =
-            repeat("{'policies': {'x': {}}, 'relay_keys': {",
-                   "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}", count, "}}");
+        char *text = check_repeat(
+            "{'policies': {'x': {}}, 'relay_keys': {",
+            "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}", count, "}}");
         check_arena_t arena = {0};
         const relay_config_t *config = check_build(&arena, text);
         for (size_t i = 0; i < 40; i++) {
@@ -646,6 +664,8 @@ int main(void)
         cmocka_unit_test(models_are_read),
         cmocka_unit_test(keys_pools_and_policies_are_read),
         cmocka_unit_test(relay_keys_are_read),
+        cmocka_unit_test(origins),
+        cmocka_unit_test(policies_are_found),
         cmocka_unit_test(nothing_is_needed),
         cmocka_unit_test(the_same_key_in_two_pools),
         cmocka_unit_test(plain_relay_keys_are_not_kept),

@@ -72,7 +72,7 @@ static void unknown_members(void **state)
     refused("{~'host': {}}", "host", "there is no section \"host\"; did you mean \"hosts\"?");
     refused("{~'zzzzzz': {}}", "zzzzzz",
             "there is no section \"zzzzzz\"; known: hosts, models, provider_keys, pools, policies, "
-            "relay_keys");
+            "relay_keys, revocations, workspace");
     refused("{'hosts': ~[]}", "hosts", "expected an object of named entries, found an array");
     refused("{'hosts': {'a': {~'base_ulr': 'x'}}}", "hosts.a.base_ulr",
             "there is no member \"base_ulr\"; did you mean \"base_url\"?");
@@ -279,6 +279,77 @@ static void provider_keys(void **state)
             "printable");
 }
 
+#define SEALED "'sealed': 'k.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw'"
+
+static void sealed_provider_keys(void **state)
+{
+    static const char *const wrong[] = {
+        "",
+        ".",
+        "k",
+        "k.",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw",
+        ".AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw",    /* no key id */
+        "a b.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw", /* no key id either */
+        "k.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaG",    /* bits left over */
+        "k.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBka",     /* too short by a byte */
+        "k.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw==", /* padding */
+        "k.AAECAwQFBgcICQoLDA0ODxAREhMUFRYX.GBkaGw",  /* two dots */
+        "k.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBka/w",   /* the other alphabet */
+        "012345678901234567890123456789012.AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGw", /* long id */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char document[1024];
+        snprintf(document, sizeof(document),
+                 "{" A ", 'provider_keys': {'k': {'host': 'a', 'version': 1, 'sealed': ~'%s'}}}",
+                 wrong[i]);
+        refused(document, "provider_keys.k.sealed",
+                "expected a key id, a dot, and base64 of nonce, ciphertext and tag");
+    }
+    refused("{" A ", 'provider_keys': {~'k': {'host': 'a', " SEALED "}}}", "provider_keys.k",
+            "\"sealed\" and \"version\" come together");
+    refused("{" A ", 'provider_keys': {~'k': {'host': 'a', 'version': 1}}}", "provider_keys.k",
+            "\"sealed\" and \"version\" come together");
+    refused("{" A ", 'provider_keys': {~'k': {'host': 'a', 'value': '', 'version': 1}}}",
+            "provider_keys.k", "come together");
+    refused("{" A ", 'provider_keys': {'k': {'host': 'a', 'version': 1, ~" SEALED
+            ", 'value': ''}}}",
+            "provider_keys.k.sealed", "expected either \"value\" or \"sealed\"");
+    refused("{" A ", 'provider_keys': {'k': {'host': 'a', 'value': 'x', 'version': 1, ~" SEALED
+            "}}}",
+            "provider_keys.k.sealed", "expected either \"value\" or \"sealed\"");
+    refused("{" A ", 'provider_keys': {'k': {'host': 'a', 'version': ~0}}}",
+            "provider_keys.k.version", "from 1 to 9007199254740992");
+    refused("{" A ", 'provider_keys': {'k': {'host': 'a', 'version': ~9007199254740993}}}",
+            "provider_keys.k.version", "from 1 to 9007199254740992");
+}
+
+static void revocations(void **state)
+{
+    (void)state;
+    refused("{'revocations': ~[]}", "revocations", "an object of named entries");
+    refused("{'revocations': {'" SHA "': ~0}}", "revocations." SHA, "from 1 to 9007199254740992");
+    refused("{'revocations': {'" SHA "': ~9007199254740993}}", "revocations." SHA, "from 1 to");
+    refused("{'revocations': {'" SHA "': ~'1'}}", "revocations." SHA, "expected a number");
+    refused("{'revocations': {~'91D4': 1}}", "revocations.91D4", "64 hexadecimal digits");
+    refused("{'revocations': {~'91D402d7f382f5209357649631365922853062107e48343f8fb493879924e6ef'"
+            ": 1}}",
+            "revocations.91D402d7f382f5209357649631365922853062107e48343f8fb493879924e6ef",
+            "in lower case");
+    refused("{'revocations': {'" SHA "': 1, ~'" SHA "': 2}}", "revocations." SHA, "occurs twice");
+}
+
+static void workspaces(void **state)
+{
+    (void)state;
+    refused("{'workspace': ~''}", "workspace", "expected a name");
+    refused("{'workspace': ~'a b'}", "workspace", "expected a name");
+    refused("{'workspace': ~{}}", "workspace", "expected a string");
+    refused("{'workspace': 'a', ~'workspace': 'a'}", "workspace", "occurs twice");
+}
+
 static void pools_and_policies(void **state)
 {
     (void)state;
@@ -341,6 +412,7 @@ static void secrets_are_not_repeated(void **state)
         "{" A ", 'provider_keys': {'k': {'host': 'a', 'value': 'env:SECRET-1'}}}",
         "{" A ", 'provider_keys': {'k': {'host': 'a', 'value': 'file:SECRET'}}}",
         "{" A ", 'provider_keys': {'k': {'host': 'a', 'value': ['SECRET']}}}",
+        "{" A ", 'provider_keys': {'k': {'host': 'a', 'version': 1, 'sealed': 'k.SECRET'}}}",
         "{" P ", 'relay_keys': {'k': {'policy': 'x', 'key': 'SECRET'}}}",
         "{" P ", 'relay_keys': {'k': {'policy': 'x', 'key': 'rly_SECRET'}}}",
         "{" P ", 'relay_keys': {'k': {'policy': 'x', 'sha256': 'SECRET'}}}",
@@ -377,6 +449,9 @@ int main(void)
         cmocka_unit_test(headers),
         cmocka_unit_test(models),
         cmocka_unit_test(provider_keys),
+        cmocka_unit_test(sealed_provider_keys),
+        cmocka_unit_test(revocations),
+        cmocka_unit_test(workspaces),
         cmocka_unit_test(pools_and_policies),
         cmocka_unit_test(relay_keys),
         cmocka_unit_test(secrets_are_not_repeated),

@@ -606,6 +606,76 @@ static void models_are_listed(void **state)
     listed("all", 1, "both n relay/echo");
 }
 
+/* Of a key that is in no document, only the policy is one of the configuration. */
+static void keys_from_elsewhere(void **state)
+{
+    const relay_span_t star = RELAY_SPAN("*"), narrow = RELAY_SPAN("n");
+    relay_relay_key_t key = {.name = RELAY_SPAN("rk"), .models = {&star, 1}};
+    relay_buf_t scratch = relay_buf(text, sizeof(text));
+
+    (void)state;
+    key.policy = relay_config_find_policy(config, RELAY_SPAN("all"));
+    assert_non_null(key.policy);
+    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0), 1, &plan,
+                                      &scratch, &error),
+                     RELAY_ERR_NONE);
+    check_span(plan.candidates[0].key->name, "ka");
+    assert_int_equal(relay_route_models(config, &key, relay_dialect_at(0), NULL, 0), 8);
+    key.models.items = &narrow;
+    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0), 1, &plan,
+                                      &scratch, &error),
+                     RELAY_ERR_MODEL_NOT_ALLOWED);
+    assert_non_null(memmem(error.message.base, error.message.len, "relay key \"rk\"", 14));
+}
+
+/* 700 models of a catalog at three hosts: what a policy without limits lists is
+ * what its pools can reach, with keys that are active. */
+static void catalogs_are_listed(void **state)
+{
+    enum { MODELS = 700 };
+    static char catalog[MODELS * 64 + 1024];
+    static const char own[] = "{\"provider_keys\":{\"k0\":{\"host\":\"h0\",\"value\":\"x\"},"
+                              "\"k1\":{\"host\":\"h1\",\"value\":\"x\"}},"
+                              "\"pools\":{\"p\":{\"members\":[\"k0\",\"k1\"]}},\"policies\":{"
+                              "\"all\":{\"pools\":[\"p\"]}}}";
+    const relay_span_t star = RELAY_SPAN("*");
+    relay_document_t documents[] = {{RELAY_SPAN("c"), {0}, true}, {RELAY_SPAN("o"), {0}, false}};
+    relay_relay_key_t key = {.models = {&star, 1}};
+    check_arena_t blocks = {0};
+    relay_arena_t memory = {check_allocate, &blocks};
+    relay_config_fault_t fault;
+    const relay_config_t *built;
+    size_t at = 0;
+
+    (void)state;
+    at += (size_t)snprintf(catalog, sizeof(catalog), "{\"hosts\":{");
+    for (size_t i = 0; i < 3; i++) {
+        at += (size_t)snprintf(catalog + at, sizeof(catalog) - at,
+                               "%s\"h%zu\":{\"base_url\":\"https://h%zu\",\"formats\":"
+                               "[\"openai-chat\"]}",
+                               i != 0 ? "," : "", i, i);
+    }
+    at += (size_t)snprintf(catalog + at, sizeof(catalog) - at, "},\"models\":{");
+    for (size_t i = 0; i < MODELS; i++) {
+        at += (size_t)snprintf(catalog + at, sizeof(catalog) - at,
+                               "%s\"m%zu\":{\"offers\":[{\"host\":\"h%zu\"}]}", i != 0 ? "," : "",
+                               i, i % 3);
+    }
+    snprintf(catalog + at, sizeof(catalog) - at, "}}");
+    documents[0].text = check_text(catalog);
+    documents[1].text = check_text(own);
+    built = relay_config_build(&memory, documents, 2, &fault);
+    assert_non_null(built);
+    key.policy = relay_config_find_policy(built, RELAY_SPAN("all"));
+    built->provider_keys[0].active = true;
+    assert_int_equal(relay_route_models(built, &key, relay_dialect_at(0), NULL, 0), 234);
+    built->provider_keys[1].active = true;
+    assert_int_equal(relay_route_models(built, &key, relay_dialect_at(0), NULL, 0), 467);
+    built->provider_keys[0].active = false;
+    assert_int_equal(relay_route_models(built, &key, relay_dialect_at(0), NULL, 0), 233);
+    check_release(&blocks);
+}
+
 static void listing_has_a_capacity(void **state)
 {
     relay_model_view_t views[3];
@@ -656,6 +726,8 @@ int main(void)
         cmocka_unit_test_setup(passthrough_refused, activate),
         cmocka_unit_test_setup(models_are_listed, activate),
         cmocka_unit_test_setup(listing_has_a_capacity, activate),
+        cmocka_unit_test_setup(keys_from_elsewhere, activate),
+        cmocka_unit_test(catalogs_are_listed),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
