@@ -205,6 +205,67 @@ subtest 'the last words of the user' => sub {
     }
 };
 
+# ---- how many ---------------------------------------------------------------
+
+subtest 'n choices' => sub {
+    my $text = 'several words, "quoted", to say 🙂 more than once';
+    my $one = post(chat => body('chat', $text))->json->{usage};
+    for my $n (1, 2, 5, 128) {
+        my $j = post(chat => body('chat', $text, n => $n))->json;
+        is_deeply [map { $_->{index} } @{$j->{choices}}], [0 .. $n - 1], "n $n: as many, in order";
+        is scalar(grep { $_->{message}{content} eq $text && $_->{finish_reason} eq 'stop' } @{$j->{choices}}), $n,
+            "n $n: each says it";
+        my $usage = {%{$j->{usage}}};
+        is_deeply [@$usage{qw(prompt_tokens completion_tokens total_tokens)}],
+            [$one->{prompt_tokens}, $n * $one->{completion_tokens}, $one->{prompt_tokens} + $n * $one->{completion_tokens}],
+            "n $n: the input is paid once, the output $n times";
+
+        my $stream = post(chat => body('chat', $text, n => $n, stream => \1, stream_options => {include_usage => \1}));
+        sse_ok chat => $stream->body, "n $n: a valid stream", usage => 1;
+        my (%said, %end);
+        my @order;
+        for my $c (map { @{JSON::PP->new->utf8->decode($_)->{choices}} }
+            grep { $_ ne '[DONE]' } map { $_->{data} } Relay::Sse::events($stream->body))
+        {
+            $said{$c->{index}} .= $c->{delta}{content} // '';
+            $end{$c->{index}} = $c->{finish_reason} if $c->{finish_reason};
+            push @order, $c->{index};
+        }
+        is_deeply \%said, {map { $_ => $text } 0 .. $n - 1}, "n $n, streamed: each says it";
+        is_deeply \%end, {map { $_ => 'stop' } 0 .. $n - 1}, "n $n, streamed: each ends";
+        is_deeply [@order[0 .. 2 * $n - 1]], [(0 .. $n - 1) x 2], "n $n, streamed: in turn";
+        is_deeply [$streamed{chat}->($stream->body)], [@$usage{qw(prompt_tokens completion_tokens)}],
+            "n $n, streamed: the same usage";
+    }
+};
+
+subtest 'counting tokens' => sub {
+    for my $more ({}, {tools => [{name => 'find', description => 'finds', input_schema => {type => 'object'}}]}) {
+        my $body = {model => 'relay/echo', messages => [{role => 'user', content => 'How long is this?'}],
+            system => 'Be brief.', %$more};
+        my $res = $t->post('/v1/messages/count_tokens', $body);
+        is $res->status, 200, 'count_tokens';
+        is_deeply $res->json, {input_tokens => post(messages => {%$body, max_tokens => 9})->json->{usage}{input_tokens}},
+            'count_tokens: what the answer\'s usage will say';
+        is_deeply $t->post('/anthropic/v1/messages/count_tokens', $body, http2 => 1)->json, $res->json,
+            'count_tokens: the same each time';
+        $body = {model => 'relay/echo', input => 'How long is this?', instructions => 'Be brief.', %$more};
+        $res = $t->post('/v1/responses/input_tokens', {%$body, stream => \1});
+        is_deeply $res->json, {object => 'response.input_tokens',
+            input_tokens => post(responses => $body)->json->{usage}{input_tokens}}, 'input_tokens: likewise';
+        like scalar $res->header('content-type'), qr{^application/json}, 'input_tokens: never streamed';
+    }
+    my $short = $t->post('/v1/messages/count_tokens', body('messages', 'x'))->json->{input_tokens};
+    my $long = $t->post('/v1/messages/count_tokens', body('messages', 'x' x 4000))->json->{input_tokens};
+    is $long - $short, 1000, 'a longer text counts for more' or diag "$short, $long";
+    my $res = $t->post('/v1/messages/count_tokens', body('messages', 'x'), headers => ['x-relay-request-id' => 'counted']);
+    is_deeply [map { $res->header($_) } qw(x-relay-host x-relay-model x-relay-attempts)], ['relay', 'relay/echo', 1],
+        'its headers';
+    my $entry;
+    wait_for(3, sub { ($entry) = grep { $_->{request_id} eq 'counted' } $t->logs });
+    is_deeply [@$entry{qw(status error input_tokens output_tokens)}], [200, '', '', ''], 'nothing is metered';
+};
+
 # ---- embeddings -------------------------------------------------------------
 
 subtest 'embeddings' => sub {
@@ -277,11 +338,10 @@ subtest 'in the model lists' => sub {
 subtest 'what it cannot' => sub {
     refused(post(chat => {model => 'gpt-6', messages => []}), openai => 404, 'model_not_found', 'another model',
         param => 'model');
-    for my $path ('/v1/responses/input_tokens', '/v1/responses/compact') {
-        refused($t->post($path, {model => 'relay/echo', input => 'x'}), openai => 400, 'format_unavailable', $path);
-    }
-    refused($t->post('/v1/messages/count_tokens', {model => 'relay/echo', messages => []}), anthropic => 400,
-        'format_unavailable', 'count_tokens');
+    refused($t->post('/v1/responses/compact', {model => 'relay/echo', input => 'x'}), openai => 400,
+        'format_unavailable', 'compact');
+    refused($t->post('/v1/messages/count_tokens', {messages => []}), anthropic => 400, 'missing_field',
+        'count_tokens without a model');
     refused(post(messages => '{"model":"relay/echo"'), anthropic => 400, 'invalid_json', 'bad JSON');
     refused(post(messages => body('messages', 'x'), key => undef), anthropic => 401, 'invalid_relay_key', 'no key');
 };

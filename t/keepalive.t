@@ -2,13 +2,16 @@
 
 # Connections to providers that are kept: when one is used again and when not,
 # what happens if the provider had closed it (trap 6), that names and TLS
-# settings are never mixed (trap 7), and the limits of the pool.
+# settings are never mixed (trap 7), and the limits of the pool. And that the
+# caller's own connection stays whatever becomes of the provider's, or that the
+# answer says otherwise.
 
 use strict;
 use warnings;
 
 use lib 't/lib';
 use Relay::Test;
+use Relay::Http2;
 
 my %path = (chat => '/v1/chat/completions', messages => '/v1/messages');
 
@@ -245,6 +248,52 @@ for my $how (qw(reset close)) {
     my @conn = map { $_->conn } $none->requests(3);
     is_deeply \@conn, [0, 1, 2], 'relay_keepalive 0: nothing is kept';
     is scalar($none->open_connections(0, 1)), 0, 'relay_keepalive 0: and nothing stays open';
+}
+
+# ---- the caller's connection ------------------------------------------------
+
+# Every way to fail with nothing sent yet, each followed at once by a request.
+{
+    my $mock = provider();
+    my $config = relay_config({timeouts => {first_token_ms => 200}, policy => {passthrough => \1}}, a => {mock => $mock, passthrough => \1});
+    $config->{hosts}{refused} = {%{$config->{hosts}{a}}, base_url => 'http://127.0.0.1:' . free_port() . '/v1', passthrough => \0};
+    $config->{provider_keys}{kr} = {host => 'refused', value => secret('refused')};
+    push @{$config->{pools}{p}{members}}, {key => 'kr', priority => 9};
+    $config->{models}{dead} = {offers => [{host => 'refused', id => 'up'}]};
+    my $caller = Relay::Test->new(http2 => 1, http => 'keepalive_requests 100000;');
+    $caller->relay($config)->start;
+    my @fail = (['connection refused', 'dead', 'good', 502], ['a reset', 'm', 'reset', 502], ['closed at once', 'm', 'close', 502],
+        ['silence', 'm', 'hang', 504], ['a short body', 'm', 'cut', 502], ['an error', 'm', '500', 500]);
+    my $c = $caller->client;
+    my $h2 = Relay::Http2->new($caller->{http2_port});
+    for my $case (@fail) {
+        my ($name, $model, $play, $status) = @$case;
+        for my $again (1 .. ($play eq 'hang' ? 2 : 20)) {
+            my @got;
+            for my $ask ([$model, $play], ['m', 'good']) {
+                my @o = (headers => [@{auth()}, 'X-Play' => $ask->[1]], body => {model => $ask->[0], messages => []});
+                my $res = $c->request(POST => $path{chat}, @o)->response;
+                push @got, $res->status, lc($res->header('connection') || '');
+                push @got, $h2->ask(POST => $path{chat}, @o, body => Relay::Client::encode_json({@o}->{body}))->status;
+            }
+            is_deeply \@got, [$status, 'keep-alive', $status, 200, 'keep-alive', 200],
+                "$name: the caller's connection is kept and serves the next request" or last;
+        }
+    }
+    # of a HEAD nginx closes the connection: it has been said
+    for my $host (['good', 200], ['hang', 504]) {
+        $c->request(HEAD => '/v1/files', headers => [@{auth()}, 'X-Play' => $host->[0]]);
+        my $res = $c->response;
+        is $res->status, $host->[1], "HEAD, $host->[0]: answered";
+        is lc $res->header('connection'), $host->[1] == 200 ? 'keep-alive' : 'close', "HEAD, $host->[0]: says what becomes of the connection";
+        is defined $c->wait_close(0.2), $host->[1] != 200, "HEAD, $host->[0]: and so it does";
+    }
+    # what is cut and is no event stream has no other sign than the connection's end
+    $c = $caller->client;
+    $c->request(GET => '/v1/files', headers => [@{auth()}, 'X-Play' => 'cut']);
+    my $res = $c->response;
+    ok !$res->clean && $res->why eq 'eof', 'a body passed through and cut: is cut for the caller, too' or diag($res->why);
+    $caller->finish;
 }
 
 # ---- a graceful stop --------------------------------------------------------

@@ -124,7 +124,11 @@ subtest 'relay_pass in a location beside others' => sub {
 
 # ---- what needs no key ------------------------------------------------------
 
+my $every = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
+
 subtest 'probes' => sub {
+    is scalar $t->ask(OPTIONS => $_, key => undef)->header('allow'), 'GET, HEAD, OPTIONS', "OPTIONS $_"
+        for '/v1/models', '/anthropic/v1/models/m';
     untouched(
         $openai,
         'no provider is asked',
@@ -148,7 +152,8 @@ subtest 'probes' => sub {
                         'Origin', 'https://app.example',
                         'Access-Control-Request-Method', 'POST']);
                 is $res->status, 204, "OPTIONS $path";
-                like scalar $res->header('allow') || '', qr/\bPOST\b/, "OPTIONS $path: says what is allowed";
+                is scalar $res->header('allow'), $path =~ m{/chat|/messages} ? 'POST, OPTIONS' : $every,
+                    "OPTIONS $path: says what is allowed";
                 ok $res->header('x-relay-request-id'), "OPTIONS $path: has a request id";
             }
         });
@@ -195,6 +200,9 @@ subtest 'WebSocket upgrades' => sub {
 subtest 'pass to the pool of the vendor' => sub {
     my @cases = (
         ['openai', GET => '/v1/files', '/v1/files'],
+        ['openai', GET => '/openai/files', '/v1/files'],
+        ['openai', GET => '/openai/vector_stores/v2', '/v1/vector_stores/v2'],
+        ['openai', GET => '/v1/v3beta/files', '/v1/v3beta/files'],
         ['openai', GET => '/openai/v1/files?limit=2&after=a%2Fb', '/v1/files?limit=2&after=a%2Fb'],
         ['openai', POST => '/v1/files', '/v1/files'],
         ['openai', DELETE => '/v1/files/file-1', '/v1/files/file-1'],
@@ -253,6 +261,10 @@ subtest 'or are refused' => sub {
                     for '/foo', '/v2/models', '/v1', '/v1/', '/v1x/chat/completions', '/openai', '/openaix/v1/models';
                 refused($t->get($_), anthropic => 404, 'path_not_found', "$_, outside of any version")
                     for '/anthropic', '/anthropic/', '/anthropic/v1';
+                refused($t->get($_), openai => 404, 'path_not_found', "$_, of another version")
+                    for '/openai/v2', '/openai/v1beta/files', '/openai/v2/models';
+                refused($t->post($_, {model => 'm'}), anthropic => 404, 'path_not_found', "$_, of another version")
+                    for '/anthropic/v3beta', '/anthropic/v1beta/messages', '/anthropic/v2/messages/count_tokens';
                 refused($t->get('/v1/files', key => undef), openai => 401, 'invalid_relay_key', 'no key, no path');
                 refused(
                     $t->get('/foo', http2 => 1, headers => ['anthropic-version', '2023-06-01']), anthropic => 404,
@@ -296,17 +308,19 @@ subtest 'methods that a path does not take' => sub {
             sub {
                 for my $e (endpoints()) {
                     for my $method ('GET', 'PUT', 'DELETE', 'PATCH') {
-                        refused(
-                            $t->ask($method => $e->{path}, body => $method eq 'GET' ? undef : {model => 'm'}),
-                            $e->{dialect} => 405,
-                            'method_not_allowed', "$method $e->{path}");
+                        my $res = $t->ask($method => $e->{path}, body => $method eq 'GET' ? undef : {model => 'm'});
+                        refused($res, $e->{dialect} => 405, 'method_not_allowed', "$method $e->{path}");
+                        is_deeply [$res->header('allow')], ['POST, OPTIONS'], "$method $e->{path}: says what it takes";
                     }
-                    is $t->ask(HEAD => $e->{path})->status, 405, "HEAD $e->{path}";
+                    my $head = $t->ask(HEAD => $e->{path});
+                    is $head->status, 405, "HEAD $e->{path}";
+                    is_deeply [$head->header('allow')], ['POST, OPTIONS'], "HEAD $e->{path}: says what it takes";
                 }
                 for my $path ('/v1/models', '/v1/models/m') {
                     for my $method ('POST', 'PUT', 'DELETE') {
-                        refused($t->ask($method => $path, body => {x => 1}), openai => 405, 'method_not_allowed',
-                            "$method $path");
+                        my $res = $t->ask($method => $path, body => {x => 1});
+                        refused($res, openai => 405, 'method_not_allowed', "$method $path");
+                        is_deeply [$res->header('allow')], ['GET, HEAD, OPTIONS'], "$method $path: says what it takes";
                         refused(
                             $t->ask($method => "/anthropic$path", body => {x => 1}), anthropic => 405,
                             'method_not_allowed',
@@ -350,6 +364,7 @@ subtest 'refusals of nginx, in the caller\'s dialect' => sub {
                 $c->send($bytes);
                 my $res = $c->response;
                 is $res->status, $status, "$name: $status";
+                is scalar $res->header('allow'), 'GET, HEAD, OPTIONS', "$name: says what is allowed" if $status == 405;
                 my $j = $res->json;
                 ok $j->{error} && length $j->{error}{message}, "$name: a JSON error" or diag substr $res->body, 0, 200;
                 like scalar $res->header('content-type'), qr{^application/json}, "$name: and says so";

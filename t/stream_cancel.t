@@ -35,13 +35,20 @@ sub restless {
 
 my $mock = player(first => \&first, restless => \&restless,
     whole => sub { my ($req, $dialect) = @_; sse([authored($dialect)], gap_ms => 1) },
+    much => sub { my ($req, $kilobytes, $end) = @_; my @p = authored('chat');
+        sse([@p[0, 1], ($p[1]) x ($kilobytes * 1024 / length $p[1])], end => $end) },
     undrained => sub { my ($req, $dialect) = @_; sse([authored($dialect)], end => 'hang') },
     flowing => sub { my ($req, $dialect) = @_; my @p = authored($dialect); sse([@p[0 .. 3], ($p[3]) x 500], gap_ms => 5) });
 my $tls = player({tls => 1}, first => \&first);
-my $t = Relay::Test->new(http2 => 1, http => 'keepalive_requests 100000;');
+# relay_core_dumps: else /proc/PID/fd of a worker is closed to all but root
+my $t = Relay::Test->new(http2 => 1, http => 'keepalive_requests 100000; relay_core_dumps on;');
 $t->relay(relay_config({timeouts => {idle_ms => 5000},
     models => {s => {offers => [{host => 'tls', id => 'up-tls'}]}}}, a => $mock, tls => tls_host($tls)));
 $t->start;
+# a second instance, impatient, and with a port where little fits between it and a caller
+my $narrow = free_port();
+my $hasty = Relay::Test->new(server => "listen 127.0.0.1:$narrow sndbuf=4k;");
+$hasty->relay(relay_config({timeouts => {idle_ms => 200}}, a => $mock))->start;
 
 my $worker = first_worker($t);
 sub sockets { scalar grep { (readlink($_) || '') =~ /^socket:/ } glob "/proc/$worker/fd/*" }
@@ -136,18 +143,75 @@ for my $dialect (dialects()) {
     }
 }
 
-# a caller that keeps its connection: the next request is answered on it
-{
+# ---- the provider leaves ----------------------------------------------------
+
+# A caller that keeps its connection sends the next request the moment that the
+# answer is over: it must be served, however the provider ended the one before.
+sub first_then_whole {
+    my ($how) = @_;
+    return map { [$_ => "first $_ 6 $how"], [$_ => "whole $_", asking($_)] } dialects();
+}
+
+sub served {
+    my ($how, $over, @all) = @_;
+    my (@bad, @turn);
+    while (my ($cut, $next) = splice @all, 0, 2) {
+        @turn = dialects() if !@turn;
+        my $dialect = shift @turn;
+        push @bad, "$dialect: " . join '; ', @$_ for grep { @$_ }
+            [$cut->status == 200 ? () : 'status ' . $cut->status, Relay::Sse::faults($dialect, $cut->body, error => 1)],
+            [$next->status == 200 && $next->body eq joined(authored($dialect)) ? () : 'the next one: ' . $next->why];
+    }
+    is scalar(@bad), 0, "F19 the provider leaves ($how), $over: the stream's end, then the next request on the same connection"
+        or diag(join "\n", @bad[0 .. ($#bad > 10 ? 10 : $#bad)]);
+}
+
+for my $how (qw(reset close good)) {
     my $c = $t->client;
+    my $socket = fileno $c->{socket};
+    served($how, 'HTTP/1.1', map { my ($dialect, $play, @o) = @$_; ask($t, $dialect => $play, @o, client => $c) }
+        map { first_then_whole($how) } 1 .. 30);
+    is fileno $c->{socket}, $socket, "F19 $how: 180 requests on one connection";
+    my $h2 = Relay::Http2->new($t->{http2_port});
+    served($how, 'HTTP/2', map { my ($dialect, $play, @o) = @$_; ask($t, $dialect => $play, @o, client => $h2) }
+        map { first_then_whole($how) } 1 .. 30);
+}
+
+# two requests at once: the second is there before the first one's end
+for my $dialect (dialects()) {
+    my $c = begin($t, $dialect => "first $dialect 6 close");
+    begin($t, $dialect => "whole $dialect", asking($dialect), client => $c);
+    sse_ok $dialect => $c->response->body, "F19 $dialect: pipelined, the provider leaves", error => 1;
+    same_bytes $c->response->body, joined(authored($dialect)), "F19 $dialect: pipelined, the next answer";
+}
+
+# a caller that reads late has the rest and the end sent, and keeps its connection
+for my $kilobytes (10, 20, 40, 60, 100, 2000) {
+    for my $how (qw(close hang)) {
+        my @o = (port => $narrow, receive_buffer => 2048);
+        my ($c, $leaving) = map { begin($hasty, chat => "much $kilobytes $how", client => Relay::Client->new(@o)) } 1 .. 2;
+        sleep 0.3;    # longer than the provider may be silent
+        $leaving->abort;
+        sse_ok chat => $c->response->body, "F19 $kilobytes KB: a caller that reads late, the provider leaves ($how)", error => 1;
+        same_bytes ask($hasty, chat => 'whole chat', asking('chat'), client => $c)->body, joined(authored('chat')),
+            "F19 $kilobytes KB: and is served on ($how)";
+    }
+}
+
+# the connection to the provider ends with the stream
+for my $how (qw(good hang)) {
+    my $quick = $how eq 'hang' ? $hasty : $t;
     for my $dialect (dialects()) {
-        for my $how (qw(reset close good)) {
-            my $res = ask($t, $dialect => "first $dialect 6 $how", client => $c);
-            sse_ok $dialect => $res->body, "F19 $dialect: the provider leaves ($how)", error => 1;
-            # nginx does not keep the caller's connection then, but it says the end first
-            ok defined $c->wait_close(1), "F19 $dialect: and the caller's connection is closed ($how)" if $how ne 'good';
-            $res = ask($t, $dialect => "whole $dialect", asking($dialect), client => $c);
-            same_bytes $res->body, joined(authored($dialect)), "F19 $dialect: the caller's next request is answered ($how)";
-        }
+        $mock->forget;
+        my $c = $quick->client;
+        sse_ok $dialect => ask($quick, $dialect => "first $dialect 6 $how", client => $c)->body,
+            "F19 $dialect: an unfinished stream ($how)", error => 1;
+        ask($quick, $dialect => "whole $dialect", client => $c);
+        my ($cut, $next) = map { $_->conn } $mock->requests(2);
+        # what ended by its framing is clean, whatever it said
+        $how eq 'good' ? is($next, $cut, "F19 $dialect: one that its framing ends leaves the connection")
+            : isnt($next, $cut, "F19 $dialect: silence does not");
+        is $mock->connection($cut, 1)->{closed_by}, 'peer', "F19 $dialect: it is closed" if $how eq 'hang';
     }
 }
 
@@ -155,6 +219,7 @@ for my $dialect (dialects()) {
 
 {
     my $before = sockets();
+    cmp_ok $before, '>', 0, 'F19 the worker\'s sockets can be counted';
     my (@open, $left);
     for my $n (1 .. 240) {
         my $dialect = (dialects())[$n % 3];

@@ -285,4 +285,19 @@ for my $kind (qw(two one_of_two)) {
     }
 }
 
+# ---- a debug log ------------------------------------------------------------
+
+{
+    my $debug = Relay::Test->new(log_level => 'debug');
+    $debug->relay(relay_config(a => $mock))->start;
+    my $c = $debug->client;
+    for my $dialect (dialects()) {
+        sse_ok $dialect => ask($debug, $dialect => "lost $dialect 6 $_", client => $c)->body,
+            "$dialect: with a debug log, $_", error => 1 for qw(close reset);
+    }
+    like $debug->error_log, qr/\[debug\].*relay attempt 1 at/, 'it is one';
+    is index($debug->error_log, secret('a')), -1, 'without the provider key';
+    $debug->finish;
+}
+
 $t->done;

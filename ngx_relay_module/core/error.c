@@ -48,6 +48,9 @@ static const row_t rows[RELAY_ERR_COUNT] = {
     [RELAY_ERR_NO_PROVIDER_KEY] =
         ROW("no_provider_key", UNAVAILABLE,
             "No provider key is available for the model at the moment. Try again later."),
+    [RELAY_ERR_STORE_UNAVAILABLE] =
+        ROW("store_unavailable", UNAVAILABLE,
+            "The relay key cannot be checked at the moment. Try again later."),
     [RELAY_ERR_PATH_NOT_FOUND] = ROW("path_not_found", NOT_FOUND, "There is nothing at this path."),
     [RELAY_ERR_METHOD_NOT_ALLOWED] =
         ROW("method_not_allowed", METHOD, "This path does not take this method."),

@@ -43,6 +43,7 @@ typedef enum {
     RELAY_ERR_MODEL_NOT_ALLOWED,
     RELAY_ERR_FORMAT_UNAVAILABLE, /* the model is not offered in the caller's format */
     RELAY_ERR_NO_PROVIDER_KEY,    /* no active provider key can serve it */
+    RELAY_ERR_STORE_UNAVAILABLE,  /* whether the relay key is good cannot be told */
     RELAY_ERR_PATH_NOT_FOUND,
     RELAY_ERR_METHOD_NOT_ALLOWED,
     RELAY_ERR_UPGRADE_REQUIRED,

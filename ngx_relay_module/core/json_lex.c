@@ -8,13 +8,6 @@
 #include "json_lex.h"
 #include "utf8.h"
 
-#if defined(__SSE2__)
-#define LEX_SSE2 1
-#include <emmintrin.h>
-#else
-#define LEX_SSE2 0
-#endif
-
 const uint8_t *relay_json_fail(relay_json_lex_t *lex, const uint8_t *at, relay_json_error_t error)
 {
     lex->at = at;
@@ -40,11 +33,6 @@ static inline uint64_t zero_in(uint64_t eight)
     return (eight - repeat(1)) & repeat(0x80) & ~eight;
 }
 
-static inline bool ends_plain(uint8_t byte)
-{
-    return byte == '"' || byte == '\\' || byte < 0x20;
-}
-
 /*
  * First byte in [at, end) that is a quote, a backslash or a control; *high
  * gains bits if a byte above 0x7f lies before it.
@@ -61,72 +49,21 @@ static const uint8_t *skip_plain_scalar(const uint8_t *at, const uint8_t *end, u
         *high |= (eight & repeat(0x80)) != 0;
         at += 8;
     }
-    while (at < end && !ends_plain(*at)) {
+    while (at < end && !relay_json_is_special(*at)) {
         *high |= *at >> 7;
         at++;
     }
     return at;
 }
 
-static const uint8_t *find_quote_scalar(const uint8_t *at, const uint8_t *end)
-{
-    while (at < end && *at != '"' && *at != '\\') {
-        at++;
-    }
-    return at;
-}
-
-/* Both brackets differ from both braces in one bit, 0x20. */
-static inline bool is_structure(uint8_t byte)
-{
-    return byte == '"' || (byte | 0x20) == '{' || (byte | 0x20) == '}';
-}
-
-static const uint8_t *find_structure_scalar(const uint8_t *at, const uint8_t *end)
-{
-    while (at < end && !is_structure(*at)) {
-        at++;
-    }
-    return at;
-}
-
-#if LEX_SSE2
-
-static inline __m128i load(const uint8_t *from)
-{
-    return _mm_loadu_si128((const __m128i *)(const void *)from);
-}
-
-static inline __m128i equal(__m128i bytes, char byte)
-{
-    return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte));
-}
-
-static inline __m128i quotes(__m128i bytes)
-{
-    return _mm_or_si128(equal(bytes, '"'), equal(bytes, '\\'));
-}
-
-static inline __m128i specials(__m128i bytes)
-{
-    const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
-
-    return _mm_or_si128(quotes(bytes), control);
-}
-
-static inline __m128i structures(__m128i bytes)
-{
-    const __m128i folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
-
-    return _mm_or_si128(equal(bytes, '"'), _mm_or_si128(equal(folded, '{'), equal(folded, '}')));
-}
+#if RELAY_JSON_SSE2
 
 static const uint8_t *skip_plain_sse2(const uint8_t *at, const uint8_t *end, unsigned *high)
 {
     while (end - at >= 16) {
-        const __m128i bytes = load(at);
-        const unsigned high_bits = (unsigned)_mm_movemask_epi8(bytes);
-        const unsigned found = (unsigned)_mm_movemask_epi8(specials(bytes));
+        const __m128i bytes = relay_json_load(at);
+        const unsigned high_bits = relay_json_bits(bytes);
+        const unsigned found = relay_json_bits(relay_json_specials(bytes));
         if (found != 0) {
             *high |= high_bits & (found ^ (found - 1)); /* up to the first one found */
             return at + __builtin_ctz(found);
@@ -137,70 +74,14 @@ static const uint8_t *skip_plain_sse2(const uint8_t *at, const uint8_t *end, uns
     return skip_plain_scalar(at, end, high);
 }
 
-/* One bit for each byte of 64 that is a quote, a backslash or a control; *high
- * gains bits if one of the 64 is above 0x7f. */
-static inline uint64_t special_bits(const uint8_t *from, unsigned *high)
-{
-    const __m128i a = load(from), b = load(from + 16), c = load(from + 32), d = load(from + 48);
-    const uint64_t low_half =
-        (unsigned)_mm_movemask_epi8(specials(a)) | (unsigned)_mm_movemask_epi8(specials(b)) << 16;
-    const uint64_t high_half =
-        (unsigned)_mm_movemask_epi8(specials(c)) | (unsigned)_mm_movemask_epi8(specials(d)) << 16;
-
-    *high |= (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d)));
-    return low_half | high_half << 32;
-}
-
-static const uint8_t *find_quote_sse2(const uint8_t *at, const uint8_t *end)
-{
-    while (end - at >= 16) {
-        const unsigned found = (unsigned)_mm_movemask_epi8(quotes(load(at)));
-        if (found != 0) {
-            return at + __builtin_ctz(found);
-        }
-        at += 16;
-    }
-    return find_quote_scalar(at, end);
-}
-
-static const uint8_t *find_structure_sse2(const uint8_t *at, const uint8_t *end)
-{
-    while (end - at >= 16) {
-        const unsigned found = (unsigned)_mm_movemask_epi8(structures(load(at)));
-        if (found != 0) {
-            return at + __builtin_ctz(found);
-        }
-        at += 16;
-    }
-    return find_structure_scalar(at, end);
-}
-
 #endif
 
 static inline const uint8_t *skip_plain(const uint8_t *at, const uint8_t *end, unsigned *high)
 {
-#if LEX_SSE2
+#if RELAY_JSON_SSE2
     return skip_plain_sse2(at, end, high);
 #else
     return skip_plain_scalar(at, end, high);
-#endif
-}
-
-const uint8_t *relay_json_find_quote(const uint8_t *at, const uint8_t *end)
-{
-#if LEX_SSE2
-    return find_quote_sse2(at, end);
-#else
-    return find_quote_scalar(at, end);
-#endif
-}
-
-const uint8_t *relay_json_find_structure(const uint8_t *at, const uint8_t *end)
-{
-#if LEX_SSE2
-    return find_structure_sse2(at, end);
-#else
-    return find_structure_scalar(at, end);
 #endif
 }
 
@@ -273,48 +154,60 @@ static const uint8_t *pass_content(relay_json_lex_t *lex, const uint8_t *at, uns
     }
 }
 
-#if LEX_SSE2
+#if RELAY_JSON_SSE2
 
 /* The same; goes 64 bytes a step and takes all escapes of a step in one go, as
  * long texts have one in every few dozen bytes. */
-static const uint8_t *pass_long_content(relay_json_lex_t *lex, const uint8_t *at, unsigned *high)
+static inline __attribute__((always_inline)) const uint8_t *
+pass_content_blocks(relay_json_lex_t *lex, const uint8_t *at, unsigned *high,
+                    relay_json_read_specials_t read_specials)
 {
-    /* keys and other short strings end in the first step */
-    if (lex->end - at >= 16) {
-        const __m128i bytes = load(at);
-        const unsigned found = (unsigned)_mm_movemask_epi8(specials(bytes));
-        const unsigned high_bits = (unsigned)_mm_movemask_epi8(bytes);
-        if (found != 0 && at[__builtin_ctz(found)] == '"') {
-            *high = high_bits & (found ^ (found - 1));
-            return at + __builtin_ctz(found);
-        }
-    }
     while (lex->end - at >= 64) {
-        uint64_t found = special_bits(at, high);
+        uint64_t found = read_specials(at, high);
         size_t next = 64;
-        while (found != 0) {
-            unsigned i = (unsigned)__builtin_ctzll(found);
-            size_t length = at[i] == '\\' ? escape_length(at + i, lex->end) : 0;
+        for (; found != 0; lex->escaped = true) {
+            const unsigned i = (unsigned)__builtin_ctzll(found);
+            size_t length = 2;
+            if (at[i] != '\\') {
+                return at + i;
+            }
+            if (i == 63 || !short_escapes[at[i + 1]]) {
+                length = escape_length(at + i, lex->end);
+                next = i + length > 64 ? i + length : 64;
+            }
             if (length == 0) {
                 return at + i;
             }
-            lex->escaped = true;
-            found &= ~(UINT64_C(3) << i);
-            next = i + length > 64 ? i + length : 64;
+            found &= ~UINT64_C(3) << i; /* none is left in front of it */
         }
         at += next;
     }
     return pass_content(lex, at, high);
 }
 
-#else
-
-static const uint8_t *pass_long_content(relay_json_lex_t *lex, const uint8_t *at, unsigned *high)
+static const uint8_t *pass_content_blocks_sse2(relay_json_lex_t *lex, const uint8_t *at,
+                                               unsigned *high)
 {
-    return pass_content(lex, at, high);
+    return pass_content_blocks(lex, at, high, relay_json_specials_sse2);
+}
+
+static RELAY_JSON_AVX2 const uint8_t *pass_content_blocks_avx2(relay_json_lex_t *lex,
+                                                               const uint8_t *at, unsigned *high)
+{
+    return pass_content_blocks(lex, at, high, relay_json_specials_avx2);
 }
 
 #endif
+
+static const uint8_t *pass_long_content(relay_json_lex_t *lex, const uint8_t *at, unsigned *high)
+{
+#if RELAY_JSON_SSE2
+    return relay_json_has_avx2() ? pass_content_blocks_avx2(lex, at, high)
+                                 : pass_content_blocks_sse2(lex, at, high);
+#else
+    return pass_content(lex, at, high);
+#endif
+}
 
 /* False, with the fault set, if [from, to) is not UTF-8. A character cut by the
  * end of the document is a truncation, not bad UTF-8. */
@@ -334,7 +227,7 @@ static bool check_utf8(relay_json_lex_t *lex, const uint8_t *from, const uint8_t
     return false;
 }
 
-const uint8_t *relay_json_lex_string(relay_json_lex_t *lex, const uint8_t *at)
+const uint8_t *relay_json_lex_long_string(relay_json_lex_t *lex, const uint8_t *at)
 {
     const uint8_t *start = at + 1;
     unsigned high = 0;
@@ -404,24 +297,20 @@ static const uint8_t *lex_literal(relay_json_lex_t *lex, const uint8_t *at, cons
     return at;
 }
 
-const uint8_t *relay_json_lex_scalar(relay_json_lex_t *lex, const uint8_t *at,
-                                     relay_json_type_t *type)
+const uint8_t *relay_json_lex_word(relay_json_lex_t *lex, const uint8_t *at)
 {
     if (at == lex->end) {
         return relay_json_unexpected(lex, at);
     }
     switch (*at) {
-    case '"':
-        *type = RELAY_JSON_STRING;
-        return relay_json_lex_string(lex, at);
     case 't':
-        *type = RELAY_JSON_TRUE;
+        lex->type = RELAY_JSON_TRUE;
         return lex_literal(lex, at, "true");
     case 'f':
-        *type = RELAY_JSON_FALSE;
+        lex->type = RELAY_JSON_FALSE;
         return lex_literal(lex, at, "false");
     case 'n':
-        *type = RELAY_JSON_NULL;
+        lex->type = RELAY_JSON_NULL;
         return lex_literal(lex, at, "null");
     case '-':
     case '0':
@@ -434,7 +323,7 @@ const uint8_t *relay_json_lex_scalar(relay_json_lex_t *lex, const uint8_t *at,
     case '7':
     case '8':
     case '9':
-        *type = RELAY_JSON_NUMBER;
+        lex->type = RELAY_JSON_NUMBER;
         return lex_number(lex, at);
     default:
         return relay_json_unexpected(lex, at);

@@ -9,13 +9,15 @@
 #ifndef RELAY_JSON_LEX_H
 #define RELAY_JSON_LEX_H
 
+#include "json_block.h"
 #include "json_scan.h"
 
 typedef struct {
     const uint8_t *end; /* of the document */
     const uint8_t *at;  /* where the fault is */
     relay_json_error_t error;
-    bool escaped; /* the last string held a backslash */
+    relay_json_type_t type; /* of the last scalar */
+    bool escaped;           /* the last string held a backslash */
 } relay_json_lex_t;
 
 /* Always NULL, for `return relay_json_fail(...)`. */
@@ -25,11 +27,38 @@ const uint8_t *relay_json_fail(relay_json_lex_t *lex, const uint8_t *at, relay_j
 const uint8_t *relay_json_unexpected(relay_json_lex_t *lex, const uint8_t *at);
 
 /* at: the opening quote. */
-const uint8_t *relay_json_lex_string(relay_json_lex_t *lex, const uint8_t *at);
+const uint8_t *relay_json_lex_long_string(relay_json_lex_t *lex, const uint8_t *at);
 
-/* Any value but an array or object; *type is set. `at` may be the end. */
-const uint8_t *relay_json_lex_scalar(relay_json_lex_t *lex, const uint8_t *at,
-                                     relay_json_type_t *type);
+static inline const uint8_t *relay_json_lex_string(relay_json_lex_t *lex, const uint8_t *at)
+{
+#if RELAY_JSON_SSE2
+    /* keys and most values are ASCII, plain, and shorter than this: no call for those */
+    if (lex->end - at > 16) {
+        const __m128i bytes = relay_json_load(at + 1);
+        const unsigned found = relay_json_bits(relay_json_specials(bytes));
+        const unsigned before = found ^ (found - 1);
+        const uint8_t *stop = at + 1 + (found != 0 ? __builtin_ctz(found) : 0);
+        if (found != 0 && *stop == '"' && (relay_json_bits(bytes) & before) == 0) {
+            lex->escaped = false;
+            return stop + 1;
+        }
+    }
+#endif
+    return relay_json_lex_long_string(lex, at);
+}
+
+/* A number, true, false or null. `at` may be the end. */
+const uint8_t *relay_json_lex_word(relay_json_lex_t *lex, const uint8_t *at);
+
+/* Any value but an array or object. `at` may be the end. */
+static inline const uint8_t *relay_json_lex_scalar(relay_json_lex_t *lex, const uint8_t *at)
+{
+    if (at < lex->end && *at == '"') {
+        lex->type = RELAY_JSON_STRING;
+        return relay_json_lex_string(lex, at);
+    }
+    return relay_json_lex_word(lex, at);
+}
 
 const uint8_t *relay_json_lex_spaces(const uint8_t *at, const uint8_t *end);
 
@@ -45,12 +74,6 @@ static inline const uint8_t *relay_json_lex_colon(relay_json_lex_t *lex, const u
     at = relay_json_lex_space(at, lex->end);
     return at < lex->end && *at == ':' ? at + 1 : relay_json_unexpected(lex, at);
 }
-
-/* First quote or backslash in [at, end), for text that is known to be JSON. */
-const uint8_t *relay_json_find_quote(const uint8_t *at, const uint8_t *end);
-
-/* First quote or bracket of any kind in [at, end), for text that is known to be JSON. */
-const uint8_t *relay_json_find_structure(const uint8_t *at, const uint8_t *end);
 
 /*
  * Decodes one character of a string's content [*at, end), which is not empty,

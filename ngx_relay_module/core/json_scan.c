@@ -11,42 +11,45 @@
 typedef struct {
     const relay_span_t *keys;
     size_t count;
-    uint64_t lengths; /* bit n: some key is n bytes long (63 stands for more) */
     relay_json_value_t *values;
+    size_t next; /* members tend to come in the order in which they are asked for */
 } wanted_t;
-
-static uint64_t length_bit(size_t length)
-{
-    return UINT64_C(1) << (length < 63 ? length : 63);
-}
 
 static wanted_t wanted(const relay_span_t *keys, size_t count, relay_json_value_t *values)
 {
-    wanted_t want = {keys, count, 0, values};
-
     for (size_t i = 0; i < count; i++) {
-        want.lengths |= length_bit(keys[i].len);
         values[i] = (relay_json_value_t){RELAY_JSON_ABSENT, {NULL, 0}};
     }
-    return want;
+    return (wanted_t){keys, count, values, 0};
+}
+
+static inline bool is_key(relay_span_t key, relay_span_t name)
+{
+    return key.len == name.len && key.base[0] == name.base[0] &&
+           memcmp(key.base, name.base, name.len) == 0;
 }
 
 /* Index of the key written as string, quotes included; count if it is not wanted. */
-static size_t find_plain(const wanted_t *want, relay_span_t string)
+static inline size_t find_plain(wanted_t *want, relay_span_t string)
 {
     relay_span_t name = relay_span(string.base + 1, string.len - 2);
-    size_t i = 0;
 
-    if ((want->lengths & length_bit(name.len)) == 0) {
-        return want->count;
+    for (size_t i = want->next; i < want->count; i++) {
+        if (is_key(want->keys[i], name)) {
+            want->next = i + 1;
+            return i;
+        }
     }
-    while (i < want->count && !relay_span_eq(want->keys[i], name)) {
-        i++;
+    for (size_t i = 0; i < want->next; i++) {
+        if (is_key(want->keys[i], name)) {
+            want->next = i + 1;
+            return i;
+        }
     }
-    return i;
+    return want->count;
 }
 
-static size_t find_escaped(const wanted_t *want, relay_span_t string)
+static size_t find_escaped(wanted_t *want, relay_span_t string)
 {
     size_t i = 0;
 
@@ -59,96 +62,97 @@ static size_t find_escaped(const wanted_t *want, relay_span_t string)
 /* ---- the strict scan ----------------------------------------------------- */
 
 /*
- * What the grammar allows next inside nested containers:
+ * What the grammar allows next inside nested containers, where an item is a
+ * value in an array and `"key": value` in an object:
  *
- *   '[' ─► FIRST_VALUE ─value─► NEXT ─','─► VALUE (array) or KEY (object)
- *   '{' ─► FIRST_KEY ──key:───► VALUE ─value─► NEXT
+ *   bracket ─► OPENED ─item──────► NEXT
+ *              NEXT ───',' item──► NEXT
  *
- * A closing bracket is allowed in FIRST_VALUE, FIRST_KEY and NEXT; it leads to
- * NEXT of the container around.
+ * An item that is a container itself leads to OPENED instead. A closing bracket
+ * is allowed in both and leads to NEXT of the container around.
  */
-typedef enum { FIRST_VALUE, VALUE, FIRST_KEY, KEY, NEXT } state_t;
+typedef enum { OPENED, NEXT } state_t;
 
-static const uint8_t *lex_key(relay_json_lex_t *lex, const uint8_t *at)
+typedef struct {
+    relay_json_nest_t nest;
+    bool object; /* the innermost container is one */
+    state_t state;
+} path_t;
+
+/* at: where a value should begin. */
+static const uint8_t *take_value(relay_json_lex_t *lex, path_t *path, const uint8_t *at)
 {
-    if (*at != '"') {
-        return relay_json_unexpected(lex, at);
+    path->state = NEXT;
+    if (*at == '"') {
+        return relay_json_lex_string(lex, at);
     }
-    at = relay_json_lex_string(lex, at);
-    return at != NULL ? relay_json_lex_colon(lex, at) : NULL;
+    if (*at != '{' && *at != '[') {
+        return relay_json_lex_word(lex, at);
+    }
+    path->state = OPENED;
+    path->object = *at == '{';
+    return relay_json_open(&path->nest, path->object) ? at + 1
+                                                      : relay_json_fail(lex, at, RELAY_JSON_DEPTH);
 }
 
-/* at: what follows a value, or the bracket that closes an empty container. */
-static const uint8_t *close_or_comma(relay_json_lex_t *lex, relay_json_nest_t *nest,
-                                     const uint8_t *at, state_t *state)
+/* at: where an item should begin. */
+static const uint8_t *take_item(relay_json_lex_t *lex, path_t *path, const uint8_t *at)
 {
-    bool object = relay_json_in_object(nest);
-
-    if (*at == ',') {
-        *state = object ? KEY : VALUE;
-        return at + 1;
+    if (path->object) {
+        if (*at != '"') {
+            return relay_json_unexpected(lex, at);
+        }
+        at = relay_json_lex_string(lex, at);
+        if (at == NULL || (at = relay_json_lex_colon(lex, at)) == NULL) {
+            return NULL;
+        }
+        at = relay_json_lex_space(at, lex->end);
+        if (at == lex->end) {
+            return relay_json_unexpected(lex, at);
+        }
     }
-    if (*at != (object ? '}' : ']')) {
+    return take_value(lex, path, at);
+}
+
+/* at: what should be the closing bracket. */
+static const uint8_t *take_end(relay_json_lex_t *lex, path_t *path, const uint8_t *at)
+{
+    if (*at != (path->object ? '}' : ']')) {
         return relay_json_unexpected(lex, at);
     }
-    nest->depth--;
-    *state = NEXT;
+    path->nest.depth--;
+    path->object = path->nest.depth != 0 && relay_json_in_object(&path->nest);
+    path->state = NEXT;
     return at + 1;
 }
 
-static const uint8_t *open_or_scalar(relay_json_lex_t *lex, relay_json_nest_t *nest,
-                                     const uint8_t *at, state_t *state)
+static inline const uint8_t *step(relay_json_lex_t *lex, path_t *path, const uint8_t *at)
 {
-    relay_json_type_t type;
-
-    if (*at == '{' || *at == '[') {
-        *state = *at == '{' ? FIRST_KEY : FIRST_VALUE;
-        return relay_json_open(nest, *at == '{') ? at + 1
-                                                 : relay_json_fail(lex, at, RELAY_JSON_DEPTH);
-    }
-    *state = NEXT;
-    return relay_json_lex_scalar(lex, at, &type);
-}
-
-static const uint8_t *step(relay_json_lex_t *lex, relay_json_nest_t *nest, const uint8_t *at,
-                           state_t *state)
-{
-    switch (*state) {
-    case FIRST_VALUE:
-        if (*at == ']') {
-            break;
-        }
-        return open_or_scalar(lex, nest, at, state);
-    case VALUE:
-        return open_or_scalar(lex, nest, at, state);
-    case FIRST_KEY:
-        if (*at == '}') {
-            break;
-        }
-        *state = VALUE;
-        return lex_key(lex, at);
-    case KEY:
-        *state = VALUE;
-        return lex_key(lex, at);
+    switch (path->state) {
+    case OPENED:
+        return *at == '}' || *at == ']' ? take_end(lex, path, at) : take_item(lex, path, at);
     case NEXT:
         break;
     }
-    return close_or_comma(lex, nest, at, state);
+    if (*at != ',') {
+        return take_end(lex, path, at);
+    }
+    at = relay_json_lex_space(at + 1, lex->end);
+    return at < lex->end ? take_item(lex, path, at) : relay_json_unexpected(lex, at);
 }
 
 /* at: an opening bracket inside `depth` open containers. Ends behind its closing one. */
 static const uint8_t *skip_container(relay_json_lex_t *lex, const uint8_t *at, unsigned depth)
 {
-    relay_json_nest_t nest = {.depth = depth};
-    state_t state = VALUE;
+    path_t path = {.nest = {.depth = depth}};
 
-    at = open_or_scalar(lex, &nest, at, &state);
-    while (at != NULL && nest.depth > depth) {
+    at = take_value(lex, &path, at);
+    while (at != NULL && path.nest.depth > depth) {
         at = relay_json_lex_space(at, lex->end);
         if (at == lex->end) {
             return relay_json_unexpected(lex, at);
         }
-        at = step(lex, &nest, at, &state);
+        at = step(lex, &path, at);
     }
     return at;
 }
@@ -163,7 +167,8 @@ static const uint8_t *scan_value(relay_json_lex_t *lex, const uint8_t *at, unsig
         value->type = *start == '{' ? RELAY_JSON_OBJECT : RELAY_JSON_ARRAY;
         at = skip_container(lex, start, depth);
     } else {
-        at = relay_json_lex_scalar(lex, start, &value->type);
+        at = relay_json_lex_scalar(lex, start);
+        value->type = lex->type;
     }
     if (at != NULL) {
         value->text = relay_span(start, (size_t)(at - start));
@@ -172,8 +177,7 @@ static const uint8_t *scan_value(relay_json_lex_t *lex, const uint8_t *at, unsig
 }
 
 /* Index of the wanted key that string spells, want->count if none; false if it is refused. */
-static bool match_key(relay_json_lex_t *lex, const wanted_t *want, relay_span_t string,
-                      size_t *index)
+static bool match_key(relay_json_lex_t *lex, wanted_t *want, relay_span_t string, size_t *index)
 {
     bool escaped = lex->escaped;
 
@@ -193,7 +197,7 @@ static bool match_key(relay_json_lex_t *lex, const wanted_t *want, relay_span_t 
 }
 
 /* at: the quote of a key of the top-level object. *index: the key's, also on refusal. */
-static const uint8_t *scan_member(relay_json_lex_t *lex, const wanted_t *want, const uint8_t *at,
+static const uint8_t *scan_member(relay_json_lex_t *lex, wanted_t *want, const uint8_t *at,
                                   size_t *index)
 {
     relay_json_value_t value = {RELAY_JSON_ABSENT, {NULL, 0}};
@@ -217,7 +221,7 @@ static const uint8_t *scan_member(relay_json_lex_t *lex, const wanted_t *want, c
 }
 
 /* at: behind the opening brace of the top-level object. */
-static const uint8_t *scan_object(relay_json_lex_t *lex, const wanted_t *want, const uint8_t *at,
+static const uint8_t *scan_object(relay_json_lex_t *lex, wanted_t *want, const uint8_t *at,
                                   size_t *index)
 {
     at = relay_json_lex_space(at, lex->end);
@@ -252,7 +256,7 @@ static const uint8_t *scan_other(relay_json_lex_t *lex, const uint8_t *at)
                            : relay_json_fail(lex, end, RELAY_JSON_SYNTAX);
 }
 
-static const uint8_t *scan_document(relay_json_lex_t *lex, const wanted_t *want, const uint8_t *at,
+static const uint8_t *scan_document(relay_json_lex_t *lex, wanted_t *want, const uint8_t *at,
                                     size_t *index)
 {
     at = relay_json_lex_space(at, lex->end);
@@ -301,8 +305,7 @@ static bool is_escaped(const uint8_t *start, const uint8_t *at)
     return ((at - slash) & 1) != 0;
 }
 
-/* at: the opening quote. Ends behind the closing one. */
-static const uint8_t *pass_string(const uint8_t *at, const uint8_t *end)
+static const uint8_t *pass_long_string(const uint8_t *at, const uint8_t *end)
 {
     const uint8_t *start = at + 1;
 
@@ -319,29 +322,113 @@ static const uint8_t *pass_string(const uint8_t *at, const uint8_t *end)
     return end;
 }
 
-/* at: an opening bracket. Ends behind the one that closes it. */
-static const uint8_t *pass_container(const uint8_t *at, const uint8_t *end)
+/* at: the opening quote. Ends behind the closing one. */
+static inline const uint8_t *pass_string(const uint8_t *at, const uint8_t *end)
 {
-    size_t depth = 0;
-
-    for (;;) {
-        at = relay_json_find_structure(at, end);
-        if (at == end) {
-            return end;
+#if RELAY_JSON_SSE2
+    /* no call for keys and other short strings */
+    if (end - at > 16) {
+        const unsigned quotes = relay_json_bits(relay_json_equal(relay_json_load(at + 1), '"'));
+        const uint8_t *quote = at + 1 + (quotes != 0 ? __builtin_ctz(quotes) : 0);
+        if (quotes != 0 && quote[-1] != '\\') {
+            return quote + 1;
         }
+    }
+#endif
+    return pass_long_string(at, end);
+}
+
+static inline bool opens(uint8_t bracket)
+{
+    return bracket == '{' || bracket == '[';
+}
+
+/* at: outside of strings, `depth` containers deep. Ends behind the bracket that closes all. */
+static const uint8_t *pass_container_scalar(const uint8_t *at, const uint8_t *end, size_t depth)
+{
+    while (at < end) {
         if (*at == '"') {
             at = pass_string(at, end);
             continue;
         }
-        depth = (*at | 0x20) == '{' ? depth + 1 : depth - 1;
-        at++;
-        if (depth == 0) {
-            return at;
+        if (opens(*at)) {
+            depth++;
+        } else if ((*at == '}' || *at == ']') && --depth == 0) {
+            return at + 1;
         }
+        at++;
     }
+    return end;
 }
 
-static const uint8_t *pass_atom(const uint8_t *at, const uint8_t *end)
+#if RELAY_JSON_SSE2
+
+/* The bytes behind the first, third, ... of a run of backslashes. */
+static inline uint64_t escaped_bits(uint64_t slashes)
+{
+    const uint64_t even = UINT64_C(0x5555555555555555);
+    const uint64_t behind = slashes << 1;
+    const uint64_t odd_starts = slashes & ~even & ~behind;
+
+    return (even ^ (odd_starts + slashes) << 1) & behind;
+}
+
+/* Each bit becomes the parity of those up to it. */
+static inline uint64_t parity_bits(uint64_t bits)
+{
+#pragma GCC unroll 6
+    for (unsigned step = 1; step < 64; step *= 2) {
+        bits ^= bits << step;
+    }
+    return bits;
+}
+
+/* The same, 64 bytes a step; each step begins outside of strings. */
+static inline __attribute__((always_inline)) const uint8_t *
+pass_container_blocks(const uint8_t *at, const uint8_t *end, relay_json_read_marks_t read_marks)
+{
+    size_t depth = 0;
+
+    while (end - at >= 64) {
+        relay_json_marks_t marks = read_marks(at);
+        const uint64_t quotes = marks.quotes & ~escaped_bits(marks.slashes);
+        const uint64_t strings = parity_bits(quotes);
+        for (uint64_t brackets = marks.brackets & ~strings; brackets != 0;
+             brackets &= brackets - 1) {
+            const uint8_t *bracket = at + __builtin_ctzll(brackets);
+            depth = opens(*bracket) ? depth + 1 : depth - 1;
+            if (depth == 0) {
+                return bracket + 1;
+            }
+        }
+        at = strings >> 63 ? pass_long_string(at + 63 - __builtin_clzll(quotes), end) : at + 64;
+    }
+    return pass_container_scalar(at, end, depth);
+}
+
+static const uint8_t *pass_container_sse2(const uint8_t *at, const uint8_t *end)
+{
+    return pass_container_blocks(at, end, relay_json_marks_sse2);
+}
+
+static RELAY_JSON_AVX2 const uint8_t *pass_container_avx2(const uint8_t *at, const uint8_t *end)
+{
+    return pass_container_blocks(at, end, relay_json_marks_avx2);
+}
+
+#endif
+
+/* at: an opening bracket. Ends behind the one that closes it. */
+static inline const uint8_t *pass_container(const uint8_t *at, const uint8_t *end)
+{
+#if RELAY_JSON_SSE2
+    return relay_json_has_avx2() ? pass_container_avx2(at, end) : pass_container_sse2(at, end);
+#else
+    return pass_container_scalar(at, end, 0);
+#endif
+}
+
+static inline const uint8_t *pass_word(const uint8_t *at, const uint8_t *end)
 {
     while (at<end && * at> ' ' && *at != ',' && *at != ']' && *at != '}') {
         at++;
@@ -349,15 +436,9 @@ static const uint8_t *pass_atom(const uint8_t *at, const uint8_t *end)
     return at;
 }
 
-static relay_json_type_t type_of(uint8_t first)
+static relay_json_type_t type_of_word(uint8_t first)
 {
     switch (first) {
-    case '"':
-        return RELAY_JSON_STRING;
-    case '[':
-        return RELAY_JSON_ARRAY;
-    case '{':
-        return RELAY_JSON_OBJECT;
     case 't':
         return RELAY_JSON_TRUE;
     case 'f':
@@ -370,32 +451,70 @@ static relay_json_type_t type_of(uint8_t first)
 }
 
 /* at: the first byte of a value. */
-static const uint8_t *pass_value(const uint8_t *at, const uint8_t *end, relay_json_value_t *value)
+static inline const uint8_t *pass_value(const uint8_t *at, const uint8_t *end,
+                                        relay_json_value_t *value)
 {
     const uint8_t *start = at;
 
-    value->type = type_of(*at);
-    switch (value->type) {
-    case RELAY_JSON_STRING:
+    if (*at == '"') {
+        value->type = RELAY_JSON_STRING;
         at = pass_string(at, end);
-        break;
-    case RELAY_JSON_ARRAY:
-    case RELAY_JSON_OBJECT:
+    } else if (opens(*at)) {
+        value->type = *at == '{' ? RELAY_JSON_OBJECT : RELAY_JSON_ARRAY;
         at = pass_container(at, end);
-        break;
-    default:
-        at = pass_atom(at, end);
-        break;
+    } else {
+        value->type = type_of_word(*at);
+        at = pass_word(at, end);
     }
     value->text = relay_span(start, (size_t)(at - start));
     return at;
 }
 
 /* Past white space and the separators between members and elements. */
-static const uint8_t *pass_separator(const uint8_t *at, const uint8_t *end)
+static const uint8_t *pass_separators(const uint8_t *at, const uint8_t *end)
 {
     while (at < end && (*at <= ' ' || *at == ',' || *at == ':')) {
         at++;
+    }
+    return at;
+}
+
+/* The same, where `mark` with nothing around it is the usual case. */
+static inline const uint8_t *pass_separator(const uint8_t *at, const uint8_t *end, uint8_t mark)
+{
+    if (end - at >= 2 && *at == mark && at[1] > ' ' && at[1] != ',' && at[1] != ':') {
+        return at + 1;
+    }
+    return pass_separators(at, end);
+}
+
+static size_t find_member(wanted_t *want, relay_span_t string)
+{
+    size_t index = find_plain(want, string);
+
+    return index == want->count && memchr(string.base, '\\', string.len) != NULL
+               ? find_escaped(want, string)
+               : index;
+}
+
+/* at: behind an object's opening brace. Ends at its closing one. */
+static const uint8_t *pass_members(wanted_t *want, const uint8_t *at, const uint8_t *end)
+{
+    at = pass_separators(at, end);
+    while (at < end && *at == '"') {
+        relay_json_value_t value;
+        const uint8_t *behind = pass_string(at, end);
+        relay_span_t key = relay_span(at, (size_t)(behind - at));
+        size_t index;
+        at = pass_separator(behind, end, ':');
+        if (at == end || key.len < 2) {
+            break;
+        }
+        at = pass_separator(pass_value(at, end, &value), end, ',');
+        index = find_member(want, key);
+        if (index < want->count) {
+            want->values[index] = value;
+        }
     }
     return at;
 }
@@ -404,43 +523,51 @@ bool relay_json_members(relay_span_t object, const relay_span_t *keys, size_t nk
                         relay_json_value_t *values)
 {
     wanted_t want = wanted(keys, nkeys, values);
-    const uint8_t *at, *end;
 
     if (object.len == 0 || *object.base != '{') {
         return false;
     }
-    end = object.base + object.len;
-    at = pass_separator(object.base + 1, end);
-    while (at < end && *at == '"') {
-        relay_json_value_t key, value;
-        size_t index;
-        at = pass_separator(pass_value(at, end, &key), end);
-        if (at == end || key.text.len < 2) {
-            break;
-        }
-        at = pass_separator(pass_value(at, end, &value), end);
-        index = memchr(key.text.base, '\\', key.text.len) == NULL ? find_plain(&want, key.text)
-                                                                  : find_escaped(&want, key.text);
-        if (index < nkeys) {
-            values[index] = value;
-        }
-    }
+    pass_members(&want, object.base + 1, object.base + object.len);
     return true;
+}
+
+/* The element at or behind *cursor; NULL after the last. */
+static const uint8_t *next_element(relay_span_t array, size_t cursor)
+{
+    const uint8_t *at, *end;
+
+    if (array.len == 0 || *array.base != '[' || cursor >= array.len) {
+        return NULL;
+    }
+    end = array.base + array.len;
+    at = pass_separators(array.base + (cursor != 0 ? cursor : 1), end);
+    return at == end || *at == ']' ? NULL : at;
 }
 
 bool relay_json_element(relay_span_t array, size_t *cursor, relay_json_value_t *value)
 {
-    const uint8_t *at, *end;
+    const uint8_t *at = next_element(array, *cursor);
 
-    if (array.len == 0 || *array.base != '[' || *cursor >= array.len) {
+    if (at == NULL) {
         return false;
     }
-    end = array.base + array.len;
-    at = pass_separator(array.base + (*cursor != 0 ? *cursor : 1), end);
-    if (at == end || *at == ']') {
-        return false;
-    }
-    at = pass_value(at, end, value);
+    at = pass_value(at, array.base + array.len, value);
     *cursor = (size_t)(at - array.base);
     return value->text.len != 0;
+}
+
+relay_json_type_t relay_json_element_members(relay_span_t array, size_t *cursor,
+                                             const relay_span_t *keys, size_t nkeys,
+                                             relay_json_value_t *values)
+{
+    wanted_t want = wanted(keys, nkeys, values);
+    const uint8_t *at = next_element(array, *cursor);
+    relay_json_value_t other;
+
+    if (at == NULL || *at != '{') {
+        return relay_json_element(array, cursor, &other) ? other.type : RELAY_JSON_ABSENT;
+    }
+    at = pass_members(&want, at + 1, array.base + array.len);
+    *cursor = (size_t)(at - array.base) + 1; /* behind the brace */
+    return RELAY_JSON_OBJECT;
 }

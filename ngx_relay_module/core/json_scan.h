@@ -52,7 +52,7 @@ typedef struct {
 /*
  * Scans doc, an object with optional white space around it, and fills
  * values[i] with the member called keys[i] (ABSENT if there is none).
- * keys are plain ASCII without quotes, at most 32 of them. The whole document
+ * keys are plain ASCII without quotes and not empty, at most 32 of them. The whole document
  * is checked also behind the last wanted key. Returns fault->error.
  */
 relay_json_error_t relay_json_scan(relay_span_t doc, const relay_span_t *keys, size_t nkeys,
@@ -71,6 +71,15 @@ bool relay_json_members(relay_span_t object, const relay_span_t *keys, size_t nk
  * after the last element.
  */
 bool relay_json_element(relay_span_t array, size_t *cursor, relay_json_value_t *value);
+
+/*
+ * The same for an array of objects whose members are wanted, as those of
+ * relay_json_members: one walk instead of two. Returns the element's type, ABSENT
+ * after the last one; values are all ABSENT if it is not an object.
+ */
+relay_json_type_t relay_json_element_members(relay_span_t array, size_t *cursor,
+                                             const relay_span_t *keys, size_t nkeys,
+                                             relay_json_value_t *values);
 
 /* True and *number set if value is a JSON integer in 0..2^63-1 (1e3 and 1.0 are not). */
 bool relay_json_uint(relay_json_value_t value, uint64_t *number);

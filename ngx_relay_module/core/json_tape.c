@@ -132,7 +132,15 @@ static const uint8_t *close_container(tape_t *tape, const uint8_t *at)
 
 /* ---- the grammar --------------------------------------------------------- */
 
-/* The states of json_scan.c, and DONE behind the top-level value. */
+/*
+ * What the grammar allows next:
+ *
+ *   '[' ─► FIRST_VALUE ─value─► NEXT ─','─► VALUE (array) or KEY (object)
+ *   '{' ─► FIRST_KEY ──key:───► VALUE ─value─► NEXT
+ *
+ * A closing bracket is allowed in FIRST_VALUE, FIRST_KEY and NEXT; it leads to
+ * NEXT of the container around, or to DONE behind the top-level value.
+ */
 typedef enum { FIRST_VALUE, VALUE, FIRST_KEY, KEY, NEXT, DONE } state_t;
 
 static bool in_object(const tape_t *tape)
@@ -156,7 +164,6 @@ static const uint8_t *open_container(tape_t *tape, const uint8_t *at)
 
 static const uint8_t *open_or_scalar(tape_t *tape, const uint8_t *at, state_t *state)
 {
-    relay_json_type_t type;
     const uint8_t *end;
 
     if (at < tape->lex.end && (*at == '{' || *at == '[')) {
@@ -164,8 +171,8 @@ static const uint8_t *open_or_scalar(tape_t *tape, const uint8_t *at, state_t *s
         return open_container(tape, at);
     }
     *state = tape->depth != 0 ? NEXT : DONE;
-    end = relay_json_lex_scalar(&tape->lex, at, &type);
-    return end != NULL ? put(tape, at, (size_t)(end - at), type) : NULL;
+    end = relay_json_lex_scalar(&tape->lex, at);
+    return end != NULL ? put(tape, at, (size_t)(end - at), tape->lex.type) : NULL;
 }
 
 static const uint8_t *take_key(tape_t *tape, const uint8_t *at, state_t *state)

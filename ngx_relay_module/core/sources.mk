@@ -11,6 +11,7 @@ RELAY_CORE_SOURCES = \
 	json_tape.c \
 	sse.c \
 	chunked.c \
+	header_line.c \
 	sort.c \
 	glob.c \
 	url.c \

@@ -285,7 +285,16 @@ static size_t character_start(relay_span_t text, size_t at)
     return at;
 }
 
-/* Whole blocks by vector; the scalar twin finds the place of a fault and does the tail. */
+/* The same for less than 16 bytes that end the text: zeros behind them end any character. */
+static inline SSSE3 bool rest_is_valid(relay_span_t rest, __m128i *previous)
+{
+    uint8_t padded[16] = {0};
+
+    memcpy(padded, rest.base, rest.len);
+    return step_is_valid(padded, previous);
+}
+
+/* Finds out by vector; the scalar twin finds the place of a fault. */
 static SSSE3 size_t valid_ssse3(relay_span_t text)
 {
     __m128i previous = _mm_setzero_si128();
@@ -296,6 +305,9 @@ static SSSE3 size_t valid_ssse3(relay_span_t text)
     }
     while (text.len - at >= 16 && step_is_valid(text.base + at, &previous)) {
         at += 16;
+    }
+    if (text.len - at < 16 && rest_is_valid(relay_span_from(text, at), &previous)) {
+        return text.len;
     }
     return valid_scalar(text, character_start(text, at));
 }

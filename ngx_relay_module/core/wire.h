@@ -128,6 +128,9 @@ typedef struct {
     bool include_usage; /* of stream_options */
 } relay_echo_t;
 
+/* Writes the echo model's answer to one operation. */
+typedef void relay_echo_writer_t(relay_buf_t *out, const relay_echo_t *echo, relay_usage_t *usage);
+
 /* ---- the tables ---------------------------------------------------------- */
 
 typedef struct {
@@ -198,8 +201,8 @@ struct relay_wire_s {
     /* Reads usage, finish and error out of a whole JSON body (any bytes). */
     void (*answer)(relay_span_t body, relay_answer_t *answer);
 
-    /* Writes the echo model's answer: JSON, or the whole event stream. */
-    void (*echo)(relay_buf_t *out, const relay_echo_t *echo, relay_usage_t *usage);
+    /* Generates as the echo model: JSON, or the whole event stream. */
+    relay_echo_writer_t *echo;
 };
 
 /* ---- the registry (wire_registry.c) -------------------------------------- */
@@ -216,18 +219,23 @@ typedef enum {
 typedef struct {
     const relay_dialect_t *dialect;
     relay_operation_t operation;
-    const relay_wire_t *wire; /* NULL for the model operations and NONE */
-    relay_span_t rest;        /* the path under the version, "/chat/completions"; for
-                                 MODEL the id alone */
-    bool get;                 /* the method that the operation takes: GET, else POST */
-    bool explicit_dialect;    /* the path had a dialect's prefix */
+    const relay_wire_t *wire;  /* NULL for the model operations and NONE */
+    relay_echo_writer_t *echo; /* the echo model's way to do it; NULL: it cannot */
+    relay_span_t rest;         /* the path under the version, "/chat/completions"; for
+                                  MODEL the id alone */
+    bool get;                  /* the method that the operation takes: GET, else POST */
+    bool explicit_dialect;     /* the path had a dialect's prefix */
 } relay_match_t;
 
 /*
  * Takes a path without its query ("/openai/v1/models", "/v1/messages") apart.
  * `hint` is the dialect that the request's headers point to (a marker header),
  * or NULL; it decides only where bare paths are shared ("/v1/models", unknown
- * paths). Always fills match->dialect. Paths not under a version segment give
+ * paths). Always fills match->dialect.
+ *
+ * A bare path must be under "/v1"; behind a dialect's prefix that may be left
+ * out ("/openai/models"), but a path that has another version there
+ * ("/openai/v1beta/models") is not put under ours. What does not fit gives
  * RELAY_OP_NONE with rest empty.
  */
 void relay_wire_match(relay_span_t path, const relay_dialect_t *hint, relay_match_t *match);

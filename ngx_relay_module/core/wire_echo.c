@@ -114,10 +114,10 @@ static bool next_character(relay_echo_text_t *text, relay_span_t *character)
     }
     *character = take_character(&text->rest);
     text->given += character->len;
-    return text->given <= RELAY_ECHO_TEXT_MAX;
+    return text->given <= text->max;
 }
 
-/* ---- pieces -------------------------------------------------------------- */
+/* ---- the text's length --------------------------------------------------- */
 
 static void rewind_text(relay_echo_text_t *text)
 {
@@ -138,22 +138,58 @@ static void measure(relay_echo_text_t *text)
     while (next_character(text, &character)) {
         text->length += character.len;
     }
-    text->cut = text->given > RELAY_ECHO_TEXT_MAX;
+    text->cut = text->given > text->max;
     text->target = text->length / 64 > 4 ? text->length / 64 : 4;
     rewind_text(text);
 }
+
+/* ---- tokens -------------------------------------------------------------- */
 
 static uint64_t estimate(size_t bytes)
 {
     return bytes < 4 ? 1 : (bytes + 3) / 4;
 }
 
-void relay_echo_open(relay_echo_text_t *text, relay_span_t body, relay_span_t input,
-                     relay_usage_t *usage)
+/* What a request has the model read: its input and what stands beside it. */
+static uint64_t estimate_input(relay_span_t body, relay_span_t input)
+{
+    enum { KEYS = 4 };
+    const relay_span_t keys[KEYS] = {input, RELAY_SPAN("system"), RELAY_SPAN("instructions"),
+                                     RELAY_SPAN("tools")};
+    relay_json_value_t values[KEYS];
+    size_t bytes = 0;
+
+    relay_wire_read(body, keys, KEYS, values);
+    for (size_t i = 0; i < KEYS; i++) {
+        bytes += relay_wire_says(values[i]) ? values[i].text.len : 0;
+    }
+    return estimate(bytes);
+}
+
+void relay_echo_count_input(relay_buf_t *out, const relay_echo_t *echo, relay_usage_t *usage)
+{
+    *usage = (relay_usage_t){.known = false};
+    RELAY_PUT(out, "{\"object\":\"response.input_tokens\",\"input_tokens\":");
+    relay_buf_put_u64(out, estimate_input(echo->body, RELAY_SPAN("input")));
+    RELAY_PUT(out, "}");
+}
+
+void relay_echo_count_messages(relay_buf_t *out, const relay_echo_t *echo, relay_usage_t *usage)
+{
+    *usage = (relay_usage_t){.known = false};
+    RELAY_PUT(out, "{\"input_tokens\":");
+    relay_buf_put_u64(out, estimate_input(echo->body, RELAY_SPAN("messages")));
+    RELAY_PUT(out, "}");
+}
+
+/* ---- pieces -------------------------------------------------------------- */
+
+static void open_text(relay_echo_text_t *text, relay_span_t body, relay_span_t input, size_t max)
 {
     relay_json_value_t messages;
 
     memset(text, 0, sizeof(*text));
+    text->max = max;
     relay_wire_read(body, &input, 1, &messages);
     text->content = last_user(messages);
     measure(text);
@@ -161,8 +197,30 @@ void relay_echo_open(relay_echo_text_t *text, relay_span_t body, relay_span_t in
         text->content = greeting;
         measure(text);
     }
+}
+
+size_t relay_echo_open_choices(relay_echo_text_t *text, relay_span_t body, relay_span_t input,
+                               relay_span_t choices, relay_usage_t *usage)
+{
+    relay_json_value_t value;
+    uint64_t count = 1;
+
+    relay_wire_read(body, &choices, 1, &value);
+    relay_json_uint(value, &count);
+    count = count < 1 ? 1 : count < RELAY_ECHO_CHOICES_MAX ? count : RELAY_ECHO_CHOICES_MAX;
+    open_text(text, body, input, RELAY_ECHO_TEXT_MAX / count);
     *usage = (relay_usage_t){.known = true,
-                             .input_tokens = estimate(messages.text.len),
+                             .input_tokens = estimate_input(body, input),
+                             .output_tokens = count * estimate(text->length)};
+    return count;
+}
+
+void relay_echo_open(relay_echo_text_t *text, relay_span_t body, relay_span_t input,
+                     relay_usage_t *usage)
+{
+    open_text(text, body, input, RELAY_ECHO_TEXT_MAX);
+    *usage = (relay_usage_t){.known = true,
+                             .input_tokens = estimate_input(body, input),
                              .output_tokens = estimate(text->length)};
 }
 

@@ -212,35 +212,26 @@ static bool note_end(choices_t *found, relay_json_value_t reason, relay_json_val
     return true;
 }
 
-static void read_choice(relay_stream_t *stream, relay_json_value_t choice, choices_t *found)
+static choices_t read_choices(relay_stream_t *stream, relay_json_value_t choices)
 {
     enum { INDEX, DELTA, WHOLE, FINISH, FAULT, KEYS };
     static const relay_span_t keys[KEYS] = {
         RELAY_SPAN_INIT("index"), RELAY_SPAN_INIT("delta"), RELAY_SPAN_INIT("message"),
         RELAY_SPAN_INIT("finish_reason"), RELAY_SPAN_INIT("error")};
-    relay_json_value_t values[KEYS];
-    bool finished;
-
-    if (!relay_json_members(choice.text, keys, KEYS, values)) {
-        return;
-    }
-    found->any = true;
-    read_delta(values[DELTA], found);
-    read_delta(values[WHOLE], found);
-    finished = note_end(found, values[FINISH], values[FAULT]);
-    note_choice(stream, values[INDEX], finished);
-}
-
-static choices_t read_choices(relay_stream_t *stream, relay_json_value_t choices)
-{
     choices_t found = {0};
-    relay_json_value_t choice;
+    relay_json_value_t values[KEYS];
+    relay_json_type_t type;
     size_t cursor = 0;
 
-    if (choices.type == RELAY_JSON_ARRAY) {
-        while (relay_json_element(choices.text, &cursor, &choice)) {
-            read_choice(stream, choice, &found);
+    while ((type = relay_json_element_members(choices.text, &cursor, keys, KEYS, values)) !=
+           RELAY_JSON_ABSENT) {
+        if (type != RELAY_JSON_OBJECT) {
+            continue;
         }
+        found.any = true;
+        read_delta(values[DELTA], &found);
+        read_delta(values[WHOLE], &found);
+        note_choice(stream, values[INDEX], note_end(&found, values[FINISH], values[FAULT]));
     }
     return found;
 }
@@ -462,16 +453,11 @@ static choices_t read_ends(relay_json_value_t choices)
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("finish_reason"),
                                             RELAY_SPAN_INIT("error")};
     choices_t found = {0};
-    relay_json_value_t choice, values[KEYS];
+    relay_json_value_t values[KEYS];
     size_t cursor = 0;
 
-    if (choices.type != RELAY_JSON_ARRAY) {
-        return found;
-    }
-    while (relay_json_element(choices.text, &cursor, &choice)) {
-        if (!relay_json_members(choice.text, keys, KEYS, values)) {
-            continue;
-        }
+    while (relay_json_element_members(choices.text, &cursor, keys, KEYS, values) !=
+           RELAY_JSON_ABSENT) {
         note_end(&found, values[FINISH], values[FAULT]);
     }
     return found;
@@ -517,26 +503,42 @@ static relay_span_t finish_reason(const relay_echo_text_t *text)
     return text->cut ? RELAY_SPAN("length") : RELAY_SPAN("stop");
 }
 
-static void echo_whole(relay_buf_t *out, const head_t *head, relay_echo_text_t *text,
-                       const relay_usage_t *usage)
+static void echo_choice(relay_buf_t *out, size_t index, relay_echo_text_t *text)
 {
-    put_head(out, head, RELAY_SPAN("chat.completion"));
-    RELAY_PUT(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+    RELAY_PUT(out, "{\"index\":");
+    relay_buf_put_u64(out, index);
+    RELAY_PUT(out, ",\"message\":{\"role\":\"assistant\",\"content\":");
     relay_echo_put(text, out);
     RELAY_PUT(out, ",\"refusal\":null,\"annotations\":[]},\"logprobs\":null,"
                    "\"finish_reason\":\"");
     relay_buf_put(out, finish_reason(text));
-    RELAY_PUT(out, "\"}],\"usage\":");
+    RELAY_PUT(out, "\"}");
+}
+
+static void echo_whole(relay_buf_t *out, const head_t *head, relay_echo_text_t *text,
+                       size_t choices, const relay_usage_t *usage)
+{
+    put_head(out, head, RELAY_SPAN("chat.completion"));
+    RELAY_PUT(out, ",\"choices\":[");
+    for (size_t i = 0; i < choices; i++) {
+        if (i != 0) {
+            RELAY_PUT(out, ",");
+        }
+        echo_choice(out, i, text);
+    }
+    RELAY_PUT(out, "],\"usage\":");
     put_usage(out, usage);
     RELAY_PUT(out, "}");
 }
 
 /* The delta in three parts: JSON text, content, JSON text. */
-static void echo_chunk(relay_buf_t *out, const head_t *head, const relay_span_t delta[3],
-                       relay_span_t reason, bool with_usage)
+static void echo_chunk(relay_buf_t *out, const head_t *head, size_t index,
+                       const relay_span_t delta[3], relay_span_t reason, bool with_usage)
 {
     put_chunk_head(out, head);
-    RELAY_PUT(out, ",\"choices\":[{\"index\":0,\"delta\":");
+    RELAY_PUT(out, ",\"choices\":[{\"index\":");
+    relay_buf_put_u64(out, index);
+    RELAY_PUT(out, ",\"delta\":");
     for (size_t i = 0; i < 3; i++) {
         relay_buf_put(out, delta[i]);
     }
@@ -549,6 +551,15 @@ static void echo_chunk(relay_buf_t *out, const head_t *head, const relay_span_t 
     RELAY_PUT(out, "}\n\n");
 }
 
+/* One such chunk for every choice: they speak in turn. */
+static void echo_chunks(relay_buf_t *out, const head_t *head, size_t choices,
+                        const relay_span_t delta[3], relay_span_t reason, bool with_usage)
+{
+    for (size_t i = 0; i < choices; i++) {
+        echo_chunk(out, head, i, delta, reason, with_usage);
+    }
+}
+
 static void echo_usage_chunk(relay_buf_t *out, const head_t *head, const relay_usage_t *usage)
 {
     put_chunk_head(out, head);
@@ -558,18 +569,18 @@ static void echo_usage_chunk(relay_buf_t *out, const head_t *head, const relay_u
 }
 
 static void echo_stream(relay_buf_t *out, const head_t *head, relay_echo_text_t *text,
-                        const relay_usage_t *usage, bool with_usage)
+                        size_t choices, const relay_usage_t *usage, bool with_usage)
 {
     relay_span_t first[3] = {
         RELAY_SPAN("{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}")};
     relay_span_t piece[3] = {RELAY_SPAN("{\"content\":\""), {NULL, 0}, RELAY_SPAN("\"}")};
     relay_span_t last[3] = {RELAY_SPAN("{}")};
 
-    echo_chunk(out, head, first, relay_span(NULL, 0), with_usage);
+    echo_chunks(out, head, choices, first, relay_span(NULL, 0), with_usage);
     while (relay_echo_next(text, &piece[1])) {
-        echo_chunk(out, head, piece, relay_span(NULL, 0), with_usage);
+        echo_chunks(out, head, choices, piece, relay_span(NULL, 0), with_usage);
     }
-    echo_chunk(out, head, last, finish_reason(text), with_usage);
+    echo_chunks(out, head, choices, last, finish_reason(text), with_usage);
     if (with_usage) {
         echo_usage_chunk(out, head, usage);
     }
@@ -581,12 +592,13 @@ static void echo(relay_buf_t *out, const relay_echo_t *echo, relay_usage_t *usag
     uint8_t id[RELAY_ECHO_ID_MAX];
     head_t head = {relay_echo_id(RELAY_SPAN("chatcmpl-"), echo, id), echo->created_s, echo->model};
     relay_echo_text_t text;
+    size_t choices =
+        relay_echo_open_choices(&text, echo->body, RELAY_SPAN("messages"), RELAY_SPAN("n"), usage);
 
-    relay_echo_open(&text, echo->body, RELAY_SPAN("messages"), usage);
     if (echo->streaming) {
-        echo_stream(out, &head, &text, usage, echo->include_usage);
+        echo_stream(out, &head, &text, choices, usage, echo->include_usage);
     } else {
-        echo_whole(out, &head, &text, usage);
+        echo_whole(out, &head, &text, choices, usage);
     }
 }
 

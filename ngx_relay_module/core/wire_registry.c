@@ -4,6 +4,7 @@
  */
 
 #include "wire_anthropic.h"
+#include "wire_echo.h"
 #include "wire_openai.h"
 
 static const relay_wire_t *const wires[] = {
@@ -22,10 +23,13 @@ static const relay_dialect_t *const dialects[] = {
 static const struct {
     relay_span_t path;
     const relay_wire_t *wire;
+    relay_echo_writer_t *echo;
 } auxiliaries[] = {
-    {RELAY_SPAN_INIT("/responses/input_tokens"), &relay_wire_openai_responses},
-    {RELAY_SPAN_INIT("/responses/compact"), &relay_wire_openai_responses},
-    {RELAY_SPAN_INIT("/messages/count_tokens"), &relay_wire_anthropic_messages},
+    {RELAY_SPAN_INIT("/responses/input_tokens"), &relay_wire_openai_responses,
+     relay_echo_count_input},
+    {RELAY_SPAN_INIT("/responses/compact"), &relay_wire_openai_responses, NULL},
+    {RELAY_SPAN_INIT("/messages/count_tokens"), &relay_wire_anthropic_messages,
+     relay_echo_count_messages},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -82,6 +86,24 @@ static bool take_version(relay_span_t *path)
     return take(path, version) && (take(path, version) || true);
 }
 
+/* Whether the first segment is a version of any kind: "/v3", "/v1beta", "/v2.1". */
+static bool has_version(relay_span_t path)
+{
+    size_t at = 3;
+
+    if (path.len < at || path.base[0] != '/' || path.base[1] != 'v' || path.base[2] < '0' ||
+        path.base[2] > '9') {
+        return false;
+    }
+    while (at < path.len && path.base[at] != '/') {
+        uint8_t byte = path.base[at++];
+        if (byte != '.' && (byte < '0' || byte > '9') && (byte < 'a' || byte > 'z')) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static relay_span_t without_slash(relay_span_t path)
 {
     return path.len != 0 && path.base[path.len - 1] == '/' ? relay_span(path.base, path.len - 1)
@@ -103,7 +125,7 @@ static bool match_models(relay_match_t *match, relay_span_t path)
 
 /* A bare path decides its dialect; under a prefix only that dialect's count. */
 static bool accept(relay_match_t *match, relay_operation_t operation, const relay_wire_t *wire,
-                   relay_span_t path)
+                   relay_echo_writer_t *echo, relay_span_t path)
 {
     if (match->explicit_dialect && match->dialect != wire->dialect) {
         return false;
@@ -111,6 +133,7 @@ static bool accept(relay_match_t *match, relay_operation_t operation, const rela
     match->dialect = wire->dialect;
     match->operation = operation;
     match->wire = wire;
+    match->echo = echo;
     match->rest = path;
     return true;
 }
@@ -119,12 +142,13 @@ static bool match_wires(relay_match_t *match, relay_span_t path)
 {
     for (size_t i = 0; i < COUNT(wires); i++) {
         if (relay_span_eq(path, wires[i]->path)) {
-            return accept(match, RELAY_OP_GENERATE, wires[i], path);
+            return accept(match, RELAY_OP_GENERATE, wires[i], wires[i]->echo, path);
         }
     }
     for (size_t i = 0; i < COUNT(auxiliaries); i++) {
         if (relay_span_eq(path, auxiliaries[i].path)) {
-            return accept(match, RELAY_OP_AUXILIARY, auxiliaries[i].wire, path);
+            return accept(match, RELAY_OP_AUXILIARY, auxiliaries[i].wire, auxiliaries[i].echo,
+                          path);
         }
     }
     return false;
@@ -187,7 +211,7 @@ void relay_wire_match(relay_span_t path, const relay_dialect_t *hint, relay_matc
                                         : hint != NULL ? hint
                                                        : dialects[0],
                              .explicit_dialect = named != NULL};
-    if (!versioned && named == NULL) {
+    if (!versioned && (named == NULL || has_version(path))) {
         return;
     }
     if (match_models(match, without_slash(path)) || match_wires(match, without_slash(path))) {

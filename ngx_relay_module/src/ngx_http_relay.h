@@ -3,17 +3,22 @@
  * The nginx adapter of Relay: the types that its files share.
  *
  *   ngx_relay_module.c         directives, configuration, worker start and end
- *   ngx_http_relay_config.c    relay.json -> snapshot: secrets, TLS, endpoints
- *   ngx_http_relay_handler.c   the content handler: route, authenticate, plan
+ *   ngx_http_relay_config.c    files -> the first snapshot: secrets, TLS
+ *   ngx_http_relay_snapshot.c  configurations in use: memory, references
+ *   ngx_http_relay_store.h     configurations that come while nginx runs
+ *   ngx_http_relay_handler.c   the content handler: route, plan
+ *   ngx_http_relay_auth.c      relay keys: of files, of the store
  *   ngx_http_relay_body.c      reading and inflating the request body
  *   ngx_http_relay_attempt.c   one try at a candidate: peer callbacks, request
  *   ngx_http_relay_endpoint.c  addresses and idle connections of a host
+ *   ngx_http_relay_tls.c       TLS profiles, shared by endpoints
  *   ngx_http_relay_resolve.c   names to addresses, off the request path
  *   ngx_http_relay_upstream.c  the passage through nginx's upstream, its end
  *   ngx_http_relay_hold.c      the answer: hold, fail over or commit
  *   ngx_http_relay_stream.c    event streams and what goes out to the client
  *   ngx_http_relay_drain.c     requests under way when a worker is replaced
- *   ngx_http_relay_headers.c   which headers pass, in either direction
+ *   ngx_http_relay_headers.c   which headers pass to the provider
+ *   ngx_http_relay_answer_headers.c  which pass to the caller
  *   ngx_http_relay_answer.c    answers of our own: errors, models, echo
  *   ngx_http_relay_variables.c what log_format can see
  *
@@ -32,6 +37,10 @@
 #include "chunked.h"
 #include "route.h"
 
+#include "ngx_http_relay_snapshot.h"
+
+
+#define NGX_HTTP_RELAY_VERSION         "0.1.0"
 
 #define NGX_HTTP_RELAY_ADDRS_MAX       16
 #define NGX_HTTP_RELAY_REQUEST_ID_LEN  32
@@ -60,8 +69,9 @@
 typedef struct {
     ngx_queue_t                      queue;
     ngx_ssl_t                        ssl;
-    ngx_str_t                        ca_file;
+    ngx_str_t                        ca_file;     /* empty: the system's */
     ngx_flag_t                       verify;
+    ngx_uint_t                       users;       /* endpoints, the master */
 } ngx_http_relay_tls_t;
 
 
@@ -77,10 +87,16 @@ typedef struct {
 
 /*
  * Where connections go: a name, port and TLS profile. Connections and TLS
- * sessions are shared within an endpoint and never across.
+ * sessions are shared within an endpoint and never across. Endpoints belong to
+ * the worker and outlive the snapshots that lead to them.
  */
 
-typedef struct {
+struct ngx_http_relay_endpoint_s {
+    ngx_queue_t                      queue;       /* of the same hash, or of
+                                                     those that nobody uses */
+    ngx_uint_t                       users;       /* hosts of snapshots */
+    uint32_t                         hash;
+
     ngx_str_t                        name;
     in_port_t                        port;
     ngx_str_t                        tls_name;
@@ -93,23 +109,27 @@ typedef struct {
     ngx_queue_t                      idle;
     ngx_queue_t                      waiters;
     ngx_event_t                      refresh;
+    ngx_resolver_ctx_t              *question;    /* under way */
     ngx_ssl_session_t               *session;
 
     unsigned                         local:1;     /* private addresses allowed */
     unsigned                         literal:1;   /* never resolved */
     unsigned                         resolving:1;
     unsigned                         answered:1;  /* by a name server, ever */
-} ngx_http_relay_endpoint_t;
+};
+
+
+typedef struct ngx_http_relay_store_s       ngx_http_relay_store_t;
+typedef struct ngx_http_relay_store_conf_s  ngx_http_relay_store_conf_t;
 
 
 typedef struct {
-    ngx_array_t                     *files;       /* ngx_str_t */
-    const relay_config_t            *config;
-    ngx_http_relay_endpoint_t      **endpoints;   /* by host index */
-    ngx_str_t                       *secrets;     /* by provider key index */
+    ngx_array_t                     *documents;   /* of files: relay_document_t */
+    ngx_http_relay_snapshot_t       *snapshot;    /* the current one */
+    ngx_queue_t                      tls;         /* profiles */
 
-    ngx_array_t                      all;         /* ngx_http_relay_endpoint_t * */
-    ngx_queue_t                      tls;
+    ngx_http_relay_store_conf_t     *store_conf;  /* NULL: files alone */
+    ngx_http_relay_store_t          *store;       /* of this worker */
 
     ngx_resolver_t                  *resolver;
     ngx_msec_t                       resolver_timeout;
@@ -160,12 +180,17 @@ typedef struct {
 } ngx_http_relay_failure_t;
 
 
+typedef struct ngx_http_relay_store_key_s  ngx_http_relay_store_key_t;
+
+
 /* the state of one try; cleared by peer.get */
 
 typedef struct {
     const relay_candidate_t         *candidate;
     ngx_http_relay_endpoint_t       *endpoint;
     ngx_http_relay_addr_t            addr;        /* a copy: names move */
+
+    ngx_str_t                       *request;     /* header as sent: secret */
 
     ngx_http_relay_mode_e            mode;
     relay_error_code_t               failure;
@@ -196,9 +221,11 @@ typedef struct {
 typedef struct {
     ngx_http_request_t              *request;
     ngx_http_relay_main_conf_t      *rmcf;
+    ngx_http_relay_snapshot_t       *snapshot;    /* pinned */
 
     relay_match_t                    match;
     const relay_relay_key_t         *key;
+    ngx_http_relay_store_key_t      *store_key;   /* NULL: found in a file */
     relay_envelope_t                 envelope;
     relay_plan_t                    *plan;
     ngx_str_t                        model;       /* as the caller wrote it */
@@ -269,14 +296,57 @@ extern ngx_module_t  ngx_relay_module;
 
 /* ngx_http_relay_config.c */
 
-char *ngx_http_relay_config_load(ngx_conf_t *cf,
+char *ngx_http_relay_config_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_relay_config_catalog(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+/* the first snapshot; logs what is wrong */
+ngx_int_t ngx_http_relay_config_load(ngx_conf_t *cf,
     ngx_http_relay_main_conf_t *rmcf);
+ngx_int_t ngx_http_relay_read_file(ngx_conf_t *cf, ngx_pool_t *pool,
+    ngx_str_t *name, size_t max, ngx_str_t *text);
+
+/* ngx_http_relay_store_conf.c, ngx_http_relay_store.c: see there */
+
+ngx_http_relay_store_conf_t *ngx_http_relay_store_create_conf(ngx_conf_t *cf);
+ngx_int_t ngx_http_relay_store_init_conf(ngx_conf_t *cf,
+    ngx_http_relay_main_conf_t *rmcf);
+/* the keys that open sealed secrets, or NULL */
+const relay_key_ring_t *ngx_http_relay_store_ring(
+    ngx_http_relay_main_conf_t *rmcf);
+void ngx_http_relay_store_forget_keys(ngx_http_relay_main_conf_t *rmcf);
+/* serves the last good set, if there is one, and begins to look for another */
+ngx_int_t ngx_http_relay_store_init_worker(ngx_cycle_t *cycle,
+    ngx_http_relay_main_conf_t *rmcf);
+void ngx_http_relay_store_exit_worker(ngx_http_relay_store_t *store);
+
+/* ngx_http_relay_tls.c */
+
+ngx_http_relay_tls_t *ngx_http_relay_tls_find(
+    ngx_queue_t *profiles, ngx_uint_t verify, relay_span_t ca_file);
+/* without users, in no queue; NULL: logged */
+ngx_http_relay_tls_t *ngx_http_relay_tls_create(ngx_str_t *prefix,
+    ngx_uint_t verify, relay_span_t ca_file, ngx_log_t *log);
+ngx_int_t ngx_http_relay_tls_prepare(ngx_conf_t *cf,
+    ngx_http_relay_main_conf_t *rmcf, ngx_uint_t verify, relay_span_t ca_file);
+void ngx_http_relay_tls_sweep(ngx_http_relay_main_conf_t *rmcf);
+void ngx_http_relay_tls_free(void *data);
 
 /* ngx_http_relay_handler.c */
 
 ngx_int_t ngx_http_relay_handler(ngx_http_request_t *r);
+/* the caller is known: on to what is asked; for handlers to return */
+ngx_int_t ngx_http_relay_dispatch(ngx_http_relay_ctx_t *ctx);
 /* the body is complete in ctx->body; ends the request on every path */
 void ngx_http_relay_body_done(ngx_http_request_t *r);
+
+/* ngx_http_relay_auth.c */
+
+/*
+ * NGX_DECLINED: ctx->key is set, nothing was sent. Else what a content handler
+ * returns: the request is refused, or waits and is dispatched later.
+ */
+ngx_int_t ngx_http_relay_authenticate(ngx_http_relay_ctx_t *ctx);
 
 /* ngx_http_relay_body.c */
 
@@ -292,7 +362,14 @@ ngx_int_t ngx_http_relay_peer_init(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_relay_endpoint_init_worker(ngx_cycle_t *cycle,
     ngx_http_relay_main_conf_t *rmcf);
-void ngx_http_relay_endpoint_exit_worker(ngx_http_relay_main_conf_t *rmcf);
+void ngx_http_relay_endpoint_exit_worker(void);
+/*
+ * Finds or makes the endpoints of a snapshot. NGX_AGAIN: until_us of the
+ * monotonic clock is reached, call again; 0: no limit.
+ */
+ngx_int_t ngx_http_relay_endpoints_take(ngx_http_relay_main_conf_t *rmcf,
+    ngx_http_relay_snapshot_t *snapshot, uint64_t until_us);
+void ngx_http_relay_endpoints_release(ngx_http_relay_snapshot_t *snapshot);
 /* NGX_DONE and pc->connection set, or NGX_DECLINED */
 ngx_int_t ngx_http_relay_endpoint_reuse(ngx_peer_connection_t *pc,
     ngx_http_relay_endpoint_t *ep);
@@ -312,7 +389,8 @@ ngx_int_t ngx_http_relay_endpoint_add_addr(ngx_http_relay_endpoint_t *ep,
 
 ngx_int_t ngx_http_relay_resolver(ngx_conf_t *cf,
     ngx_http_relay_main_conf_t *rmcf);
-ngx_int_t ngx_http_relay_resolve_hosts_file(ngx_http_relay_endpoint_t *ep,
+/* the addresses that a text like /etc/hosts has for it */
+void ngx_http_relay_resolve_hosts(ngx_http_relay_endpoint_t *ep,
     ngx_str_t *text);
 void ngx_http_relay_resolve_start(ngx_http_relay_main_conf_t *rmcf,
     ngx_http_relay_endpoint_t *ep);

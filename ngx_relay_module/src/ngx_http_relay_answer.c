@@ -12,6 +12,7 @@ static ngx_int_t ngx_http_relay_send(ngx_http_request_t *r, ngx_uint_t status,
     const char *type, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_write_error(ngx_http_relay_ctx_t *ctx,
     relay_error_t *error, ngx_str_t *body);
+static ngx_int_t ngx_http_relay_add_allow(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_one_model(ngx_http_relay_ctx_t *ctx,
     relay_model_view_t *views, size_t count, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_list_models(ngx_http_relay_ctx_t *ctx,
@@ -62,12 +63,36 @@ ngx_http_relay_refuse(ngx_http_request_t *r, relay_error_t *error)
     status = ctx->match.dialect->status(error);
 
     if (ngx_http_relay_set_headers(ctx, NULL, status, error->retry_after_s)
-        != NGX_OK)
+        != NGX_OK
+        || (status == NGX_HTTP_NOT_ALLOWED
+            && ngx_http_relay_add_allow(ctx) != NGX_OK))
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     return ngx_http_relay_send(r, status, "application/json", &body);
+}
+
+
+/* the methods that the path takes; unknown ones pass with any */
+
+static ngx_int_t
+ngx_http_relay_add_allow(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_str_t  value;
+
+    if (ctx->match.operation == RELAY_OP_NONE) {
+        ngx_str_set(&value, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+    } else if (ctx->match.get) {
+        ngx_str_set(&value, "GET, HEAD, OPTIONS");
+
+    } else {
+        ngx_str_set(&value, "POST, OPTIONS");
+    }
+
+    return ngx_http_relay_add_header(ctx->request, "allow",
+                                     sizeof("allow") - 1, &value);
 }
 
 
@@ -156,7 +181,6 @@ ngx_int_t
 ngx_http_relay_send_empty(ngx_http_request_t *r, ngx_uint_t status)
 {
     ngx_int_t              rc;
-    ngx_str_t              value;
     ngx_http_relay_ctx_t  *ctx;
 
     ctx = ngx_http_relay_ctx(r);
@@ -167,18 +191,11 @@ ngx_http_relay_send_empty(ngx_http_request_t *r, ngx_uint_t status)
         return rc;
     }
 
-    if (ngx_http_relay_set_headers(ctx, NULL, status, 0) != NGX_OK) {
+    if (ngx_http_relay_set_headers(ctx, NULL, status, 0) != NGX_OK
+        || (status == NGX_HTTP_NO_CONTENT
+            && ngx_http_relay_add_allow(ctx) != NGX_OK))
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (status == NGX_HTTP_NO_CONTENT) {
-        ngx_str_set(&value, "GET, HEAD, POST, DELETE, OPTIONS");
-
-        if (ngx_http_relay_add_header(r, "allow", sizeof("allow") - 1, &value)
-            != NGX_OK)
-        {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
     }
 
     r->headers_out.status = status;
@@ -206,14 +223,14 @@ ngx_http_relay_send_models(ngx_http_request_t *r)
         return rc;
     }
 
-    count = ctx->rmcf->config->nmodels;
+    count = ctx->snapshot->config->nmodels;
 
     views = ngx_palloc(r->pool, (count + 1) * sizeof(relay_model_view_t));
     if (views == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    count = relay_route_models(ctx->rmcf->config, ctx->key,
+    count = relay_route_models(ctx->snapshot->config, ctx->key,
                                ctx->match.dialect, views, count);
 
     rc = (ctx->match.operation == RELAY_OP_MODEL)
@@ -336,6 +353,10 @@ ngx_http_relay_send_echo(ngx_http_request_t *r)
     ctx = ngx_http_relay_ctx(r);
     wire = ctx->plan->candidates[0].wire;
 
+    if (ctx->match.echo == NULL) {
+        return ngx_http_relay_refuse_code(r, RELAY_ERR_FORMAT_UNAVAILABLE);
+    }
+
     ctx->attempt.candidate = &ctx->plan->candidates[0];
     ctx->attempts = 1;
     ctx->first_token = ngx_current_msec;
@@ -352,11 +373,12 @@ ngx_http_relay_send_echo(ngx_http_request_t *r)
     echo.model = ngx_http_relay_span(&ctx->model);
     echo.id = relay_span(ctx->request_id_data, NGX_HTTP_RELAY_REQUEST_ID_LEN);
     echo.created_s = ngx_time();
-    echo.streaming = ctx->envelope.streaming && wire->streams;
+    echo.streaming = ctx->envelope.streaming && wire->streams
+                     && ctx->match.operation == RELAY_OP_GENERATE;
     echo.include_usage = (include_usage.type == RELAY_JSON_TRUE);
 
     out = relay_buf(NULL, 0);
-    wire->echo(&out, &echo, &ctx->usage);
+    ctx->match.echo(&out, &echo, &ctx->usage);
 
     body.data = ngx_pnalloc(r->pool, out.len + 1);
     if (body.data == NULL) {
@@ -364,7 +386,7 @@ ngx_http_relay_send_echo(ngx_http_request_t *r)
     }
 
     out = relay_buf(body.data, out.len);
-    wire->echo(&out, &echo, &ctx->usage);
+    ctx->match.echo(&out, &echo, &ctx->usage);
     body.len = out.len;
 
     type = echo.streaming ? "text/event-stream; charset=utf-8"

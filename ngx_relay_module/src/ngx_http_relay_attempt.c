@@ -35,10 +35,15 @@ static ngx_int_t ngx_http_relay_set_session(ngx_peer_connection_t *pc,
 static void ngx_http_relay_save_session(ngx_peer_connection_t *pc,
     void *data);
 static ngx_int_t ngx_http_relay_build_request(ngx_http_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx,
+    ngx_str_t *secret);
 static size_t ngx_http_relay_edits(ngx_http_relay_ctx_t *ctx,
     relay_edit_t *edits, relay_buf_t *scratch);
+static size_t ngx_http_relay_header_size(ngx_http_relay_ctx_t *ctx,
+    ngx_str_t *secret);
 static void ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx,
-    relay_buf_t *out, size_t content_length);
+    ngx_str_t *secret, relay_buf_t *out, size_t content_length,
+    ngx_str_t *written);
 static void ngx_http_relay_put_path(ngx_http_relay_ctx_t *ctx,
     relay_buf_t *out);
 static void ngx_http_relay_put_str(relay_buf_t *out, ngx_str_t *text);
@@ -48,7 +53,7 @@ static ngx_int_t ngx_http_relay_chain_span(ngx_http_relay_ctx_t *ctx,
     ngx_chain_t ***last, relay_span_t text);
 static void ngx_http_relay_put_body(ngx_http_relay_ctx_t *ctx,
     relay_buf_t *out, relay_edit_t *edits, size_t nedits);
-static void ngx_http_relay_cleanse_request(void *data);
+static void ngx_http_relay_cleanse_key(void *data);
 
 
 ngx_int_t
@@ -149,7 +154,7 @@ ngx_http_relay_next_candidate(ngx_http_relay_ctx_t *ctx)
         ngx_memzero(attempt, sizeof(ngx_http_relay_try_t));
 
         attempt->candidate = candidate;
-        attempt->endpoint = ctx->rmcf->endpoints[candidate->host->index];
+        attempt->endpoint = ctx->snapshot->endpoints[candidate->host->index];
 
         if (!ctx->fresh) {
             ctx->attempts++;
@@ -236,6 +241,13 @@ ngx_http_relay_peer_free(ngx_peer_connection_t *pc, void *data,
         && pc->connection->requests < NGX_HTTP_RELAY_REQUESTS_MAX)
     {
         ngx_http_relay_endpoint_keep(pc, attempt->endpoint);
+    }
+
+    /* what was sent is not needed any more, and holds the provider's key */
+
+    if (attempt->request) {
+        ngx_http_relay_cleanse_key(attempt->request);
+        attempt->request = NULL;
     }
 
     if (state & NGX_PEER_FAILED) {
@@ -329,6 +341,38 @@ ngx_http_relay_save_session(ngx_peer_connection_t *pc, void *data)
 }
 
 
+/* a sealed secret is open for no longer than it takes to write it down */
+
+static ngx_int_t
+ngx_http_relay_build_request(ngx_http_relay_ctx_t *ctx)
+{
+    u_char                       room[NGX_HTTP_RELAY_SECRET_ROOM];
+    ngx_int_t                    rc;
+    ngx_str_t                    secret;
+    const relay_provider_key_t  *key;
+
+    key = ctx->attempt.candidate->key;
+
+    if (key->secret_kind != RELAY_SECRET_SEALED) {
+        return ngx_http_relay_put_request(ctx,
+                                       &ctx->snapshot->secrets[key->index]);
+    }
+
+    if (ngx_http_relay_secret_open(ngx_http_relay_store_ring(ctx->rmcf), key,
+                                   room, &secret)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_relay_put_request(ctx, &secret);
+
+    OPENSSL_cleanse(room, secret.len);
+
+    return rc;
+}
+
+
 /*
  * u->request_bufs from the client's original bytes: header, then the body with
  * its splices. nginx rewinds each buffer to `start`, so start is always the
@@ -336,13 +380,14 @@ ngx_http_relay_save_session(ngx_peer_connection_t *pc, void *data)
  */
 
 static ngx_int_t
-ngx_http_relay_build_request(ngx_http_relay_ctx_t *ctx)
+ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
 {
-    size_t               i, nedits, length, header, size;
+    size_t               i, nedits, length, size;
     u_char              *p, text[RELAY_ENVELOPE_SCRATCH];
     ngx_buf_t           *b;
     relay_buf_t          scratch, out;
     relay_edit_t         edits[RELAY_EDITS_MAX];
+    ngx_uint_t           copied;
     ngx_chain_t         *cl;
     ngx_pool_cleanup_t  *cln;
     ngx_http_request_t  *r;
@@ -362,13 +407,10 @@ ngx_http_relay_build_request(ngx_http_relay_ctx_t *ctx)
         length = length - edits[i].removed + edits[i].text.len;
     }
 
-    out = relay_buf(NULL, 0);
-    ngx_http_relay_write_header(ctx, &out, length);
-    header = out.len;
+    size = ngx_http_relay_header_size(ctx, secret);
+    copied = (size + length <= NGX_HTTP_RELAY_COPY_MAX);
 
-    size = header;
-
-    if (header + length <= NGX_HTTP_RELAY_COPY_MAX) {
+    if (copied) {
         size += length;
     }
 
@@ -381,22 +423,23 @@ ngx_http_relay_build_request(ngx_http_relay_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    /* it holds the provider's key */
-
-    ((ngx_str_t *) cln->data)->data = p;
-    ((ngx_str_t *) cln->data)->len = header;
-    cln->handler = ngx_http_relay_cleanse_request;
-
     out = relay_buf(p, size);
-    ngx_http_relay_write_header(ctx, &out, length);
+    ngx_http_relay_write_header(ctx, secret, &out, length, cln->data);
 
-    if (size > header) {
+    cln->handler = ngx_http_relay_cleanse_key;
+    ctx->attempt.request = cln->data;
+
+    if (copied) {
         ngx_http_relay_put_body(ctx, &out, edits, nedits);
+    }
+
+    if (!relay_buf_ok(&out)) {
+        return NGX_ERROR;
     }
 
     b->start = p;
     b->pos = p;
-    b->last = p + size;
+    b->last = p + out.len;
     b->end = b->last;
     b->temporary = 1;
 
@@ -405,7 +448,7 @@ ngx_http_relay_build_request(ngx_http_relay_ctx_t *ctx)
 
     r->upstream->request_bufs = cl;
 
-    if (size > header || length == 0) {
+    if (copied || length == 0) {
         b->flush = 1;
         return NGX_OK;
     }
@@ -437,12 +480,46 @@ ngx_http_relay_edits(ngx_http_relay_ctx_t *ctx, relay_edit_t *edits,
 }
 
 
+/* room for what ngx_http_relay_write_header() writes */
+
+static size_t
+ngx_http_relay_header_size(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
+{
+    size_t                    i, size;
+    const relay_host_t       *host;
+    const relay_candidate_t  *candidate;
+
+    candidate = ctx->attempt.candidate;
+    host = candidate->host;
+
+    size = sizeof("  HTTP/1.1" CRLF "Host: " CRLF ": " CRLF
+                  "Accept-Encoding: identity" CRLF "Content-Length: " CRLF
+                  CRLF)
+           + NGX_INT64_LEN + ctx->request->method_name.len
+           + host->base_path.len + ctx->match.rest.len + ctx->args.len
+           + host->authority.len + host->auth_header.len
+           + host->auth_prefix.len + secret->len + ctx->forward.len;
+
+    if (ctx->match.operation != RELAY_OP_NONE) {
+        size += host->paths[candidate->wire->index].len;
+    }
+
+    for (i = 0; i < host->nheaders; i++) {
+        size += host->headers[i].name.len + host->headers[i].value.len
+                + sizeof(": " CRLF) - 1;
+    }
+
+    return size;
+}
+
+
+/* written: becomes the place of the secret in what is written */
+
 static void
-ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx, relay_buf_t *out,
-    size_t content_length)
+ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret,
+    relay_buf_t *out, size_t content_length, ngx_str_t *written)
 {
     size_t                    i;
-    ngx_str_t                *secret;
     ngx_http_request_t       *r;
     const relay_host_t       *host;
     const relay_candidate_t  *candidate;
@@ -462,13 +539,18 @@ ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx, relay_buf_t *out,
     relay_buf_put(out, host->authority);
     RELAY_PUT(out, CRLF);
 
-    secret = &ctx->rmcf->secrets[candidate->key->index];
+    written->data = NULL;
+    written->len = 0;
 
     if (secret->len) {
         relay_buf_put(out, host->auth_header);
         RELAY_PUT(out, ": ");
         relay_buf_put(out, host->auth_prefix);
+
+        written->data = out->base + relay_buf_span(out).len;
         ngx_http_relay_put_str(out, secret);
+        written->len = out->base + relay_buf_span(out).len - written->data;
+
         RELAY_PUT(out, CRLF);
     }
 
@@ -633,9 +715,10 @@ ngx_http_relay_chain_span(ngx_http_relay_ctx_t *ctx, ngx_chain_t ***last,
 
 
 static void
-ngx_http_relay_cleanse_request(void *data)
+ngx_http_relay_cleanse_key(void *data)
 {
-    ngx_str_t  *request = data;
+    ngx_str_t  *key = data;
 
-    OPENSSL_cleanse(request->data, request->len);
+    OPENSSL_cleanse(key->data, key->len);
+    key->len = 0;
 }

@@ -1,9 +1,9 @@
 
 /*
- * relay.json to what a worker needs: the documents are read and validated by
- * core/config_doc, then secrets are resolved, TLS profiles are made and each
- * host is given its endpoint. Runs in the master, at start and at each reload;
- * any failure leaves the running configuration as it is.
+ * Files to the first snapshot: the documents are read and validated by
+ * core/config_doc, then secrets are resolved and TLS profiles are made. Runs in
+ * the master, at start and at each reload; any failure leaves the running
+ * configuration as it is.
  */
 
 
@@ -12,74 +12,37 @@
 #include <openssl/crypto.h>
 
 
-#define NGX_HTTP_RELAY_DOCUMENT_MAX  (64 * 1024 * 1024)
-#define NGX_HTTP_RELAY_SECRET_MAX    8192
-
-
-static void *ngx_http_relay_arena_alloc(void *owner, size_t size);
-static ngx_int_t ngx_http_relay_read_file(ngx_conf_t *cf, ngx_str_t *name,
-    size_t max, ngx_str_t *text);
+static ngx_int_t ngx_http_relay_catalog_file(ngx_tree_ctx_t *tree,
+    ngx_str_t *path);
+static ngx_int_t ngx_http_relay_catalog_skip(ngx_tree_ctx_t *tree,
+    ngx_str_t *path);
+static int ngx_libc_cdecl ngx_http_relay_catalog_compare(const void *one,
+    const void *two);
+static ngx_int_t ngx_http_relay_add_file(ngx_conf_t *cf,
+    ngx_http_relay_main_conf_t *rmcf, ngx_str_t *name, ngx_uint_t catalog);
 static ngx_int_t ngx_http_relay_build(ngx_conf_t *cf,
-    ngx_http_relay_main_conf_t *rmcf, relay_document_t *documents);
+    ngx_http_relay_main_conf_t *rmcf);
+static void ngx_http_relay_release_current(void *data);
 static ngx_int_t ngx_http_relay_secrets(ngx_conf_t *cf,
     ngx_http_relay_main_conf_t *rmcf);
 static ngx_int_t ngx_http_relay_secret(ngx_conf_t *cf,
-    relay_provider_key_t *key, ngx_str_t *secret);
-static ngx_int_t ngx_http_relay_secret_check(ngx_str_t *secret);
+    ngx_http_relay_main_conf_t *rmcf, relay_provider_key_t *key);
 static void ngx_http_relay_cleanse(void *data);
-static ngx_int_t ngx_http_relay_endpoints(ngx_conf_t *cf,
+static ngx_int_t ngx_http_relay_profiles(ngx_conf_t *cf,
     ngx_http_relay_main_conf_t *rmcf);
-static ngx_http_relay_endpoint_t *ngx_http_relay_endpoint_get(ngx_conf_t *cf,
-    ngx_http_relay_main_conf_t *rmcf, const relay_host_t *host);
-static ngx_int_t ngx_http_relay_endpoint_literal(ngx_conf_t *cf,
-    ngx_http_relay_endpoint_t *ep);
-static ngx_http_relay_tls_t *ngx_http_relay_tls_get(ngx_conf_t *cf,
-    ngx_http_relay_main_conf_t *rmcf, const relay_host_t *host);
-static ngx_int_t ngx_http_relay_tls_trust(ngx_conf_t *cf,
-    ngx_http_relay_tls_t *tls);
-
-
-/* where distributions keep the system's certificate authorities */
-
-static ngx_str_t  ngx_http_relay_ca_files[] = {
-    ngx_string("/etc/ssl/certs/ca-certificates.crt"),
-    ngx_string("/etc/pki/tls/certs/ca-bundle.crt"),
-    ngx_string("/etc/ssl/cert.pem"),
-    ngx_null_string
-};
 
 
 char *
-ngx_http_relay_config_load(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
+ngx_http_relay_config_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_str_t         *files, text;
-    ngx_uint_t         i;
-    relay_document_t  *documents;
+    ngx_http_relay_main_conf_t *rmcf = conf;
 
-    files = rmcf->files->elts;
+    ngx_str_t  *value;
 
-    documents = ngx_pcalloc(cf->temp_pool,
-                            rmcf->files->nelts * sizeof(relay_document_t));
-    if (documents == NULL) {
-        return NGX_CONF_ERROR;
-    }
+    value = cf->args->elts;
 
-    for (i = 0; i < rmcf->files->nelts; i++) {
-
-        if (ngx_http_relay_read_file(cf, &files[i],
-                                     NGX_HTTP_RELAY_DOCUMENT_MAX, &text)
-            != NGX_OK)
-        {
-            return NGX_CONF_ERROR;
-        }
-
-        documents[i].name = ngx_http_relay_span(&files[i]);
-        documents[i].text = ngx_http_relay_span(&text);
-    }
-
-    if (ngx_http_relay_build(cf, rmcf, documents) != NGX_OK
-        || ngx_http_relay_secrets(cf, rmcf) != NGX_OK
-        || ngx_http_relay_endpoints(cf, rmcf) != NGX_OK)
+    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK
+        || ngx_http_relay_add_file(cf, rmcf, &value[1], 0) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -88,16 +51,176 @@ ngx_http_relay_config_load(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
 }
 
 
-static void *
-ngx_http_relay_arena_alloc(void *owner, size_t size)
+/* one file, or every *.json below a folder, in the order of their names */
+
+char *
+ngx_http_relay_config_catalog(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    return ngx_pcalloc(owner, size);
+    ngx_http_relay_main_conf_t *rmcf = conf;
+
+    ngx_str_t        *value;
+    ngx_uint_t        i;
+    ngx_array_t       names;
+    ngx_tree_ctx_t    tree;
+    ngx_file_info_t   info;
+
+    value = cf->args->elts;
+
+    if (ngx_conf_full_name(cf->cycle, &value[1], 1) != NGX_OK
+        || ngx_array_init(&names, cf->pool, 64, sizeof(ngx_str_t)) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_file_info(value[1].data, &info) == NGX_FILE_ERROR
+        || !ngx_is_dir(&info))
+    {
+        return (ngx_http_relay_add_file(cf, rmcf, &value[1], 1) == NGX_OK)
+               ? NGX_CONF_OK : NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(&tree, sizeof(ngx_tree_ctx_t));
+
+    tree.file_handler = ngx_http_relay_catalog_file;
+    tree.pre_tree_handler = ngx_http_relay_catalog_skip;
+    tree.post_tree_handler = ngx_http_relay_catalog_skip;
+    tree.spec_handler = ngx_http_relay_catalog_skip;
+    tree.data = &names;
+    tree.log = cf->log;
+
+    if (ngx_walk_tree(&tree, &value[1]) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    value = names.elts;
+
+    ngx_qsort(value, names.nelts, sizeof(ngx_str_t),
+              ngx_http_relay_catalog_compare);
+
+    for (i = 0; i < names.nelts; i++) {
+        if (ngx_http_relay_add_file(cf, rmcf, &value[i], 1) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
 }
 
 
 static ngx_int_t
-ngx_http_relay_read_file(ngx_conf_t *cf, ngx_str_t *name, size_t max,
-    ngx_str_t *text)
+ngx_http_relay_catalog_file(ngx_tree_ctx_t *tree, ngx_str_t *path)
+{
+    u_char       *last;
+    ngx_str_t    *name;
+    ngx_array_t  *names;
+
+    names = tree->data;
+    last = path->data + path->len;
+
+    if (path->len < sizeof(".json")
+        || ngx_strncmp(last - 5, ".json", 5) != 0
+        || (path->len > sizeof(".schema.json")
+            && ngx_strncmp(last - 12, ".schema.json", 12) == 0))
+    {
+        return NGX_OK;
+    }
+
+    name = ngx_array_push(names);
+    if (name == NULL) {
+        return NGX_ABORT;
+    }
+
+    name->len = path->len;
+    name->data = ngx_pnalloc(names->pool, path->len + 1);
+    if (name->data == NULL) {
+        return NGX_ABORT;
+    }
+
+    (void) ngx_cpystrn(name->data, path->data, path->len + 1);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_relay_catalog_skip(ngx_tree_ctx_t *tree, ngx_str_t *path)
+{
+    return NGX_OK;
+}
+
+
+static int ngx_libc_cdecl
+ngx_http_relay_catalog_compare(const void *one, const void *two)
+{
+    const ngx_str_t  *a = one, *b = two;
+
+    return ngx_strcmp(a->data, b->data);
+}
+
+
+static ngx_int_t
+ngx_http_relay_add_file(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf,
+    ngx_str_t *name, ngx_uint_t catalog)
+{
+    relay_document_t  *document;
+
+    document = ngx_array_push(rmcf->documents);
+    if (document == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(document, sizeof(relay_document_t));
+
+    document->name = ngx_http_relay_span(name);
+    document->catalog = catalog;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_relay_config_load(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
+{
+    ngx_str_t          name, text;
+    ngx_uint_t         i;
+    ngx_pool_t        *pool;
+    relay_document_t  *documents;
+
+    /* a store's documents are merged with these, again and again */
+
+    pool = rmcf->store_conf ? cf->pool : cf->temp_pool;
+    documents = rmcf->documents->elts;
+
+    for (i = 0; i < rmcf->documents->nelts; i++) {
+
+        name.data = (u_char *) documents[i].name.base;
+        name.len = documents[i].name.len;
+
+        if (ngx_http_relay_read_file(cf, pool, &name,
+                                     NGX_HTTP_RELAY_DOCUMENT_MAX, &text)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        documents[i].text = ngx_http_relay_span(&text);
+    }
+
+    if (ngx_http_relay_build(cf, rmcf) != NGX_OK
+        || ngx_http_relay_secrets(cf, rmcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_relay_profiles(cf, rmcf);
+}
+
+
+/* a file that may hold secrets: its text is cleansed with the pool */
+
+ngx_int_t
+ngx_http_relay_read_file(ngx_conf_t *cf, ngx_pool_t *pool, ngx_str_t *name,
+    size_t max, ngx_str_t *text)
 {
     ssize_t              n;
     ngx_int_t            rc;
@@ -138,10 +261,8 @@ ngx_http_relay_read_file(ngx_conf_t *cf, ngx_str_t *name, size_t max,
 
     text->len = (size_t) ngx_file_size(&file.info);
 
-    /* the text may hold secrets */
-
-    cln = ngx_pool_cleanup_add(cf->temp_pool, sizeof(ngx_str_t));
-    text->data = ngx_palloc(cf->temp_pool, text->len + 1);
+    cln = ngx_pool_cleanup_add(pool, sizeof(ngx_str_t));
+    text->data = ngx_palloc(pool, text->len + 1);
     if (cln == NULL || text->data == NULL) {
         goto done;
     }
@@ -171,25 +292,31 @@ done:
 
 
 static ngx_int_t
-ngx_http_relay_build(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf,
-    relay_document_t *documents)
+ngx_http_relay_build(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
 {
     ngx_str_t              name;
-    relay_arena_t          arena;
+    ngx_pool_cleanup_t    *cln;
     relay_config_fault_t  *fault;
 
     fault = ngx_pcalloc(cf->temp_pool, sizeof(relay_config_fault_t));
-    if (fault == NULL) {
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+
+    if (fault == NULL || cln == NULL) {
         return NGX_ERROR;
     }
 
-    arena.allocate = ngx_http_relay_arena_alloc;
-    arena.owner = cf->pool;
+    rmcf->snapshot = ngx_http_relay_snapshot_create();
+    if (rmcf->snapshot == NULL) {
+        return NGX_ERROR;
+    }
 
-    rmcf->config = relay_config_build(&arena, documents, rmcf->files->nelts,
-                                      fault);
+    cln->handler = ngx_http_relay_release_current;
+    cln->data = rmcf;
 
-    if (rmcf->config) {
+    if (ngx_http_relay_snapshot_build(rmcf->snapshot, rmcf->documents->elts,
+                                      rmcf->documents->nelts, fault)
+        == NGX_OK)
+    {
         return NGX_OK;
     }
 
@@ -204,6 +331,17 @@ ngx_http_relay_build(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf,
 }
 
 
+/* in the master or in a worker: whichever is the current one by then */
+
+static void
+ngx_http_relay_release_current(void *data)
+{
+    ngx_http_relay_main_conf_t *rmcf = data;
+
+    ngx_http_relay_snapshot_release(rmcf->snapshot);
+}
+
+
 static ngx_int_t
 ngx_http_relay_secrets(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
 {
@@ -211,16 +349,10 @@ ngx_http_relay_secrets(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
     ngx_uint_t             i;
     relay_provider_key_t  *key;
 
-    rmcf->secrets = ngx_pcalloc(cf->pool, (rmcf->config->nprovider_keys + 1)
-                                          * sizeof(ngx_str_t));
-    if (rmcf->secrets == NULL) {
-        return NGX_ERROR;
-    }
+    for (i = 0; i < rmcf->snapshot->config->nprovider_keys; i++) {
+        key = &rmcf->snapshot->config->provider_keys[i];
 
-    for (i = 0; i < rmcf->config->nprovider_keys; i++) {
-        key = &rmcf->config->provider_keys[i];
-
-        switch (ngx_http_relay_secret(cf, key, &rmcf->secrets[i])) {
+        switch (ngx_http_relay_secret(cf, rmcf, key)) {
 
         case NGX_OK:
             key->active = 1;
@@ -253,13 +385,12 @@ ngx_http_relay_secrets(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
 /* NGX_DECLINED: the reference leads nowhere */
 
 static ngx_int_t
-ngx_http_relay_secret(ngx_conf_t *cf, relay_provider_key_t *key,
-    ngx_str_t *secret)
+ngx_http_relay_secret(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf,
+    relay_provider_key_t *key)
 {
-    char                *env;
-    u_char              *name;
-    ngx_str_t            text, source;
-    ngx_pool_cleanup_t  *cln;
+    char       *env;
+    u_char     *name;
+    ngx_str_t   text, source, *secret;
 
     source.data = (u_char *) key->secret.base;
     source.len = key->secret.len;
@@ -272,6 +403,10 @@ ngx_http_relay_secret(ngx_conf_t *cf, relay_provider_key_t *key,
     (void) ngx_cpystrn(name, source.data, source.len + 1);
 
     switch (key->secret_kind) {
+
+    case RELAY_SECRET_SEALED:
+        return ngx_http_relay_secret_opens(
+                   ngx_http_relay_store_ring(rmcf), key);
 
     case RELAY_SECRET_ENV:
 
@@ -292,8 +427,8 @@ ngx_http_relay_secret(ngx_conf_t *cf, relay_provider_key_t *key,
             return NGX_DECLINED;
         }
 
-        if (ngx_http_relay_read_file(cf, &source, NGX_HTTP_RELAY_SECRET_MAX,
-                                     &text)
+        if (ngx_http_relay_read_file(cf, cf->temp_pool, &source,
+                                     NGX_HTTP_RELAY_SECRET_MAX, &text)
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -329,41 +464,16 @@ ngx_http_relay_secret(ngx_conf_t *cf, relay_provider_key_t *key,
         return NGX_ERROR;
     }
 
-    cln = ngx_pool_cleanup_add(cf->pool, sizeof(ngx_str_t));
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
+    secret = &rmcf->snapshot->secrets[key->index];
 
-    secret->data = ngx_pstrdup(cf->pool, &text);
+    secret->data = ngx_http_relay_snapshot_alloc(rmcf->snapshot,
+                                                 text.len + 1);
     if (secret->data == NULL) {
         return NGX_ERROR;
     }
 
+    ngx_memcpy(secret->data, text.data, text.len);
     secret->len = text.len;
-
-    *(ngx_str_t *) cln->data = *secret;
-    cln->handler = ngx_http_relay_cleanse;
-
-    return NGX_OK;
-}
-
-
-/* what may stand in a header value */
-
-static ngx_int_t
-ngx_http_relay_secret_check(ngx_str_t *secret)
-{
-    size_t  i;
-
-    if (secret->len > NGX_HTTP_RELAY_SECRET_MAX) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < secret->len; i++) {
-        if (secret->data[i] <= ' ' || secret->data[i] >= 0x7f) {
-            return NGX_ERROR;
-        }
-    }
 
     return NGX_OK;
 }
@@ -378,231 +488,27 @@ ngx_http_relay_cleanse(void *data)
 }
 
 
+/* for the hosts that have a key: a certificate that is missing is an error */
+
 static ngx_int_t
-ngx_http_relay_endpoints(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
-{
-    ngx_uint_t             i;
-    const relay_host_t    *host;
-    relay_provider_key_t  *key;
-
-    rmcf->endpoints = ngx_pcalloc(cf->pool, (rmcf->config->nhosts + 1)
-                                          * sizeof(ngx_http_relay_endpoint_t *));
-    if (rmcf->endpoints == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < rmcf->config->nprovider_keys; i++) {
-        key = &rmcf->config->provider_keys[i];
-        host = key->host;
-
-        /* hosts without a usable key cost nothing: no TLS, no DNS */
-
-        if (!key->active || host->echo || rmcf->endpoints[host->index]) {
-            continue;
-        }
-
-        rmcf->endpoints[host->index] = ngx_http_relay_endpoint_get(cf, rmcf,
-                                                                   host);
-        if (rmcf->endpoints[host->index] == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_http_relay_endpoint_t *
-ngx_http_relay_endpoint_get(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf,
-    const relay_host_t *host)
+ngx_http_relay_profiles(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
 {
     ngx_uint_t                   i;
-    ngx_http_relay_tls_t        *tls;
-    ngx_http_relay_endpoint_t   *ep, **epp;
+    const relay_host_t          *host;
+    const relay_provider_key_t  *key;
 
-    tls = NULL;
+    for (i = 0; i < rmcf->snapshot->config->nprovider_keys; i++) {
+        key = &rmcf->snapshot->config->provider_keys[i];
+        host = key->host;
 
-    if (host->tls) {
-        tls = ngx_http_relay_tls_get(cf, rmcf, host);
-        if (tls == NULL) {
-            return NULL;
-        }
-    }
-
-    epp = rmcf->all.elts;
-
-    for (i = 0; i < rmcf->all.nelts; i++) {
-        ep = epp[i];
-
-        if (ep->port == host->port
-            && ep->tls == tls
-            && ep->local == host->local
-            && relay_span_eq(ngx_http_relay_span(&ep->name),
-                             host->server_name)
-            && relay_span_eq(ngx_http_relay_span(&ep->tls_name),
-                             host->tls_name))
+        if (key->active && host->tls
+            && ngx_http_relay_tls_prepare(cf, rmcf, host->tls_verify,
+                                          host->tls_ca_file)
+               != NGX_OK)
         {
-            return ep;
+            return NGX_ERROR;
         }
-    }
-
-    ep = ngx_pcalloc(cf->pool, sizeof(ngx_http_relay_endpoint_t));
-    epp = ngx_array_push(&rmcf->all);
-    if (ep == NULL || epp == NULL) {
-        return NULL;
-    }
-
-    *epp = ep;
-
-    ngx_queue_init(&ep->idle);
-    ngx_queue_init(&ep->waiters);
-
-    ep->name.data = (u_char *) host->server_name.base;
-    ep->name.len = host->server_name.len;
-    ep->tls_name.data = (u_char *) host->tls_name.base;
-    ep->tls_name.len = host->tls_name.len;
-    ep->port = host->port;
-    ep->tls = tls;
-    ep->local = host->local;
-
-    if (ngx_http_relay_endpoint_literal(cf, ep) != NGX_OK) {
-        return NULL;
-    }
-
-    return ep;
-}
-
-
-/* addresses that need no name server: literals and /etc/hosts */
-
-static ngx_int_t
-ngx_http_relay_endpoint_literal(ngx_conf_t *cf, ngx_http_relay_endpoint_t *ep)
-{
-    ngx_int_t   rc;
-    ngx_str_t   hosts;
-    ngx_addr_t  addr;
-
-    static ngx_str_t  file = ngx_string("/etc/hosts");
-
-    rc = ngx_parse_addr(cf->temp_pool, &addr, ep->name.data, ep->name.len);
-
-    if (rc == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    if (rc == NGX_OK) {
-        ep->literal = 1;
-        ngx_inet_set_port(addr.sockaddr, ep->port);
-
-        return ngx_http_relay_endpoint_add_addr(ep, addr.sockaddr,
-                                                addr.socklen);
-    }
-
-    if (access((char *) file.data, R_OK) == 0
-        && ngx_http_relay_read_file(cf, &file, NGX_HTTP_RELAY_DOCUMENT_MAX,
-                                    &hosts)
-           == NGX_OK)
-    {
-        return ngx_http_relay_resolve_hosts_file(ep, &hosts);
     }
 
     return NGX_OK;
-}
-
-
-static ngx_http_relay_tls_t *
-ngx_http_relay_tls_get(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf,
-    const relay_host_t *host)
-{
-    ngx_queue_t           *q;
-    ngx_pool_cleanup_t    *cln;
-    ngx_http_relay_tls_t  *tls;
-
-    for (q = ngx_queue_head(&rmcf->tls);
-         q != ngx_queue_sentinel(&rmcf->tls);
-         q = ngx_queue_next(q))
-    {
-        tls = ngx_queue_data(q, ngx_http_relay_tls_t, queue);
-
-        if (tls->verify == host->tls_verify
-            && relay_span_eq(ngx_http_relay_span(&tls->ca_file),
-                             host->tls_ca_file))
-        {
-            return tls;
-        }
-    }
-
-    tls = ngx_pcalloc(cf->pool, sizeof(ngx_http_relay_tls_t));
-    if (tls == NULL) {
-        return NULL;
-    }
-
-    tls->verify = host->tls_verify;
-    tls->ca_file.data = (u_char *) host->tls_ca_file.base;
-    tls->ca_file.len = host->tls_ca_file.len;
-    tls->ssl.log = cf->log;
-
-    if (ngx_ssl_create(&tls->ssl,
-                       NGX_SSL_TLSv1_2|NGX_SSL_TLSv1_3, NULL)
-        != NGX_OK)
-    {
-        return NULL;
-    }
-
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
-        ngx_ssl_cleanup_ctx(&tls->ssl);
-        return NULL;
-    }
-
-    cln->handler = ngx_ssl_cleanup_ctx;
-    cln->data = &tls->ssl;
-
-    /* without this, TLS 1.3 tickets never reach save_session */
-
-    if (ngx_ssl_client_session_cache(cf, &tls->ssl, 1) != NGX_OK) {
-        return NULL;
-    }
-
-    if (tls->verify && ngx_http_relay_tls_trust(cf, tls) != NGX_OK) {
-        return NULL;
-    }
-
-    ngx_queue_insert_tail(&rmcf->tls, &tls->queue);
-
-    return tls;
-}
-
-
-static ngx_int_t
-ngx_http_relay_tls_trust(ngx_conf_t *cf, ngx_http_relay_tls_t *tls)
-{
-    ngx_str_t   file;
-    ngx_uint_t  i;
-
-    if (tls->ca_file.len) {
-        file.len = tls->ca_file.len;
-        file.data = ngx_pnalloc(cf->pool, file.len + 1);
-        if (file.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        (void) ngx_cpystrn(file.data, tls->ca_file.data, file.len + 1);
-
-        return ngx_ssl_trusted_certificate(cf, &tls->ssl, &file, 4);
-    }
-
-    for (i = 0; ngx_http_relay_ca_files[i].len; i++) {
-        file = ngx_http_relay_ca_files[i];
-
-        if (access((char *) file.data, R_OK) == 0) {
-            return ngx_ssl_trusted_certificate(cf, &tls->ssl, &file, 4);
-        }
-    }
-
-    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                  "no certificate authorities found; install the package "
-                  "\"ca-certificates\" or set \"tls\": {\"ca_file\": ...}");
-
-    return NGX_ERROR;
 }

@@ -30,11 +30,16 @@ static ngx_msec_t   ngx_http_relay_not_exiting;   /* when last seen */
 void
 ngx_http_relay_drain_init(ngx_cycle_t *cycle)
 {
+    /* the debug log names the descriptor of every timer's connection */
+
+    static ngx_connection_t  none = { .fd = (ngx_socket_t) -1 };
+
     ngx_queue_init(&ngx_http_relay_running);
 
     ngx_memzero(&ngx_http_relay_drain_event, sizeof(ngx_event_t));
 
     ngx_http_relay_drain_event.handler = ngx_http_relay_drain_handler;
+    ngx_http_relay_drain_event.data = &none;
     ngx_http_relay_drain_event.log = cycle->log;
     ngx_http_relay_drain_event.cancelable = 1;
 }

@@ -13,6 +13,8 @@
 
 
 static ngx_http_relay_ctx_t *ngx_http_relay_create_ctx(ngx_http_request_t *r);
+static ngx_int_t ngx_http_relay_pin(ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_unpin(void *data);
 static ngx_int_t ngx_http_relay_request_id(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_random(u_char *bytes, size_t len);
 static void ngx_http_relay_route_path(ngx_http_relay_ctx_t *ctx);
@@ -22,12 +24,8 @@ static relay_span_t ngx_http_relay_strip_location(ngx_http_request_t *r,
 static const relay_dialect_t *ngx_http_relay_hint(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_refused_by_nginx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_greeting(ngx_http_relay_ctx_t *ctx);
-static const relay_relay_key_t *ngx_http_relay_authenticate(
-    ngx_http_request_t *r);
-static relay_span_t ngx_http_relay_presented_key(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_relay_dot_segments(relay_span_t path);
 static ngx_uint_t ngx_http_relay_is_json_request(ngx_http_request_t *r);
-static ngx_int_t ngx_http_relay_dispatch(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx);
 
@@ -55,13 +53,9 @@ ngx_http_relay_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    ctx->key = ngx_http_relay_authenticate(r);
+    rc = ngx_http_relay_authenticate(ctx);
 
-    if (ctx->key == NULL) {
-        return ngx_http_relay_refuse_code(r, RELAY_ERR_INVALID_RELAY_KEY);
-    }
-
-    return ngx_http_relay_dispatch(ctx);
+    return (rc == NGX_DECLINED) ? ngx_http_relay_dispatch(ctx) : rc;
 }
 
 
@@ -88,6 +82,11 @@ ngx_http_relay_create_ctx(ngx_http_request_t *r)
 
     ctx->request = r;
     ctx->rmcf = ngx_http_get_module_main_conf(r, ngx_relay_module);
+
+    if (ngx_http_relay_pin(ctx) != NGX_OK) {
+        return NULL;
+    }
+
     ctx->received_us = ngx_http_relay_now_us();
 
     if (ngx_http_relay_request_id(ctx) != NGX_OK) {
@@ -97,6 +96,36 @@ ngx_http_relay_create_ctx(ngx_http_request_t *r)
     ngx_http_set_ctx(r, ctx, ngx_relay_module);
 
     return ctx;
+}
+
+
+/* until the log is written, which names things of the snapshot */
+
+static ngx_int_t
+ngx_http_relay_pin(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(ctx->request->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->snapshot = ngx_http_relay_snapshot_pin(ctx->rmcf->snapshot);
+
+    cln->handler = ngx_http_relay_unpin;
+    cln->data = ctx;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_relay_unpin(void *data)
+{
+    ngx_http_relay_ctx_t *ctx = data;
+
+    ngx_http_relay_snapshot_release(ctx->snapshot);
 }
 
 
@@ -366,72 +395,7 @@ ngx_http_relay_greeting(ngx_http_relay_ctx_t *ctx)
 }
 
 
-static const relay_relay_key_t *
-ngx_http_relay_authenticate(ngx_http_request_t *r)
-{
-    relay_digest_t               digest;
-    const relay_relay_key_t     *key;
-    ngx_http_relay_main_conf_t  *rmcf;
-
-    rmcf = ngx_http_get_module_main_conf(r, ngx_relay_module);
-
-    if (!relay_key_digest(ngx_http_relay_presented_key(r), &digest)) {
-        return NULL;
-    }
-
-    key = relay_config_find_key(rmcf->config, &digest);
-
-    if (key == NULL || key->disabled
-        || (key->expires_at_s && key->expires_at_s <= (uint64_t) ngx_time()))
-    {
-        return NULL;
-    }
-
-    return key;
-}
-
-
-static relay_span_t
-ngx_http_relay_presented_key(ngx_http_request_t *r)
-{
-    u_char           *p;
-    size_t            len;
-    ngx_table_elt_t  *h;
-
-    h = ngx_http_relay_request_header(r, "x-relay-key",
-                                      sizeof("x-relay-key") - 1);
-
-    if (h) {
-        return ngx_http_relay_span(&h->value);
-    }
-
-    h = ngx_http_relay_request_header(r, "authorization",
-                                      sizeof("authorization") - 1);
-
-    if (h && h->value.len > sizeof("Bearer ") - 1
-        && ngx_strncasecmp(h->value.data, (u_char *) "Bearer ",
-                           sizeof("Bearer ") - 1)
-           == 0)
-    {
-        p = h->value.data + sizeof("Bearer ") - 1;
-        len = h->value.len - (sizeof("Bearer ") - 1);
-
-        while (len && *p == ' ') {
-            p++;
-            len--;
-        }
-
-        return relay_span(p, len);
-    }
-
-    h = ngx_http_relay_request_header(r, "x-api-key",
-                                      sizeof("x-api-key") - 1);
-
-    return h ? ngx_http_relay_span(&h->value) : relay_span(NULL, 0);
-}
-
-
-static ngx_int_t
+ngx_int_t
 ngx_http_relay_dispatch(ngx_http_relay_ctx_t *ctx)
 {
     ngx_uint_t           allowed;
@@ -579,7 +543,7 @@ ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx)
         return;
     }
 
-    if (relay_route_passthrough(ctx->rmcf->config, ctx->key,
+    if (relay_route_passthrough(ctx->snapshot->config, ctx->key,
                                 ctx->match.dialect, random, ctx->plan, &error)
         != RELAY_ERR_NONE)
     {
@@ -634,7 +598,7 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
 
     scratch = relay_buf(text, sizeof(text));
 
-    if (relay_route_plan(ctx->rmcf->config, ctx->key,
+    if (relay_route_plan(ctx->snapshot->config, ctx->key,
                          ctx->envelope.model_name, ctx->match.wire, random,
                          ctx->plan, &scratch, &error)
         != RELAY_ERR_NONE)
@@ -644,13 +608,6 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
     }
 
     if (ctx->plan->candidates[0].host->echo) {
-
-        if (ctx->match.operation == RELAY_OP_AUXILIARY) {
-            ngx_http_finalize_request(r, ngx_http_relay_refuse_code(r,
-                                             RELAY_ERR_FORMAT_UNAVAILABLE));
-            return;
-        }
-
         ngx_http_finalize_request(r, ngx_http_relay_send_echo(r));
         return;
     }

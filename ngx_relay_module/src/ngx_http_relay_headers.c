@@ -1,37 +1,27 @@
 
 /*
- * Which headers pass. Towards the provider: everything but credentials,
+ * Which headers pass towards the provider: everything but credentials,
  * cookies, what belongs to the connection, and what describes the caller's
- * network. Towards the caller: everything but what belongs to the connection
- * and what would steer this server or the caller's browser.
+ * network. The way back is in ngx_http_relay_answer_headers.c.
  */
 
 
-#include "ngx_http_relay.h"
+#include "ngx_http_relay_headers.h"
 
 
-static ngx_uint_t ngx_http_relay_listed(ngx_str_t *names, u_char *lowcase,
-    size_t len);
-static ngx_uint_t ngx_http_relay_prefixed(ngx_str_t *prefixes, u_char *lowcase,
-    size_t len);
-static ngx_table_elt_t *ngx_http_relay_next_header(ngx_list_part_t **part,
-    ngx_uint_t *i);
 static ngx_uint_t ngx_http_relay_request_drops(ngx_http_relay_ctx_t *ctx,
-    ngx_table_elt_t *h);
-static ngx_uint_t ngx_http_relay_lists(ngx_str_t *tokens, u_char *name,
-    size_t len);
+    ngx_table_elt_t *h, uint64_t auth_shapes);
+static uint64_t ngx_http_relay_auth_shapes(relay_plan_t *plan);
+static ngx_uint_t ngx_http_relay_is_auth(relay_plan_t *plan,
+    relay_span_t name);
 static ngx_uint_t ngx_http_relay_connection_names(ngx_http_request_t *r,
     ngx_table_elt_t *header);
-static ngx_int_t ngx_http_relay_framing(ngx_http_relay_try_t *attempt,
-    u_char *lowcase, size_t len, ngx_str_t *value);
-static ngx_int_t ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx);
-static ngx_uint_t ngx_http_relay_answer_has(ngx_http_relay_try_t *attempt,
-    relay_span_t name);
-static ngx_int_t ngx_http_relay_own_headers(ngx_http_relay_ctx_t *ctx);
-static ngx_int_t ngx_http_relay_server_timing(ngx_http_relay_ctx_t *ctx);
+static ngx_table_elt_t *ngx_http_relay_next_header(ngx_list_part_t **part,
+    ngx_uint_t *i);
+static void ngx_http_relay_count_names(ngx_http_relay_names_t *list);
 
 
-static ngx_str_t  ngx_http_relay_request_dropped[] = {
+static ngx_str_t  ngx_http_relay_request_names[] = {
     /* credentials */
     ngx_string("authorization"),
     ngx_string("x-api-key"),
@@ -40,8 +30,11 @@ static ngx_str_t  ngx_http_relay_request_dropped[] = {
     ngx_string("proxy-authorization"),
     ngx_string("cookie"),
     ngx_string("cookie2"),
-    /* of this connection */
+    /* written anew */
     ngx_string("host"),
+    ngx_string("content-length"),
+    ngx_string("accept-encoding"),
+    /* of this connection */
     ngx_string("connection"),
     ngx_string("keep-alive"),
     ngx_string("proxy-connection"),
@@ -51,85 +44,23 @@ static ngx_str_t  ngx_http_relay_request_dropped[] = {
     ngx_string("upgrade"),
     ngx_string("expect"),
     ngx_string("http2-settings"),
-    /* written anew */
-    ngx_string("content-length"),
-    ngx_string("accept-encoding"),
     /* of the caller's network */
     ngx_string("forwarded"),
     ngx_string("x-real-ip"),
     ngx_null_string
 };
 
-static ngx_str_t  ngx_http_relay_request_dropped_prefixes[] = {
+static ngx_str_t  ngx_http_relay_request_prefixes[] = {
     ngx_string("x-relay-"),
     ngx_string("x-forwarded-"),
     ngx_string("x-accel-"),
     ngx_null_string
 };
 
-static ngx_str_t  ngx_http_relay_response_dropped[] = {
-    ngx_string("connection"),
-    ngx_string("keep-alive"),
-    ngx_string("proxy-connection"),
-    ngx_string("proxy-authenticate"),
-    ngx_string("www-authenticate"),
-    ngx_string("te"),
-    ngx_string("trailer"),
-    ngx_string("upgrade"),
-    ngx_string("server"),
-    ngx_string("date"),
-    ngx_string("status"),
-    ngx_string("set-cookie"),
-    ngx_string("set-cookie2"),
-    ngx_string("location"),
-    ngx_string("refresh"),
-    ngx_string("alt-svc"),
-    ngx_string("strict-transport-security"),
-    ngx_string("public-key-pins"),
-    ngx_string("report-to"),
-    ngx_string("nel"),
-    ngx_null_string
+static ngx_http_relay_names_t  ngx_http_relay_request_dropped = {
+    ngx_http_relay_request_names, ngx_http_relay_request_prefixes,
+    NGX_HTTP_RELAY_UNCOUNTED, NGX_HTTP_RELAY_UNCOUNTED
 };
-
-static ngx_str_t  ngx_http_relay_response_dropped_prefixes[] = {
-    ngx_string("x-accel-"),
-    ngx_string("x-relay-"),
-    ngx_null_string
-};
-
-
-static ngx_uint_t
-ngx_http_relay_listed(ngx_str_t *names, u_char *lowcase, size_t len)
-{
-    ngx_str_t  *name;
-
-    for (name = names; name->len; name++) {
-        if (name->len == len && name->data[0] == lowcase[0]
-            && ngx_memcmp(name->data, lowcase, len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static ngx_uint_t
-ngx_http_relay_prefixed(ngx_str_t *prefixes, u_char *lowcase, size_t len)
-{
-    ngx_str_t  *prefix;
-
-    for (prefix = prefixes; prefix->len; prefix++) {
-        if (len >= prefix->len
-            && ngx_memcmp(prefix->data, lowcase, prefix->len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
 
 
 ngx_int_t
@@ -137,14 +68,13 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
 {
     u_char              *p;
     size_t               len;
-    ngx_uint_t           i, copy;
+    uint64_t             auth_shapes;
+    ngx_uint_t           i;
     ngx_list_part_t     *part;
     ngx_table_elt_t     *h;
     ngx_http_request_t  *r;
 
     r = ctx->request;
-    p = NULL;
-    len = 0;
 
     h = ngx_http_relay_request_header(r, "connection",
                                       sizeof("connection") - 1);
@@ -153,37 +83,35 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
 
     /* room for all of them: to tell which pass costs more than the room */
 
-    for (copy = 0; copy < 2; copy++) {
+    len = 0;
+    part = &r->headers_in.headers.part;
+    i = 0;
 
-        p = ctx->forward.data;
+    while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
+        len += h->key.len + sizeof(": ") - 1 + h->value.len + sizeof(CRLF) - 1;
+    }
 
-        part = &r->headers_in.headers.part;
-        i = 0;
+    p = ngx_pnalloc(r->pool, len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
 
-        while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
+    ctx->forward.data = p;
 
-            if (!copy) {
-                len += h->key.len + sizeof(": ") - 1 + h->value.len
-                       + sizeof(CRLF) - 1;
-                continue;
-            }
+    auth_shapes = ngx_http_relay_auth_shapes(ctx->plan);
+    part = &r->headers_in.headers.part;
+    i = 0;
 
-            if (ngx_http_relay_request_drops(ctx, h)) {
-                continue;
-            }
+    while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
 
-            p = ngx_cpymem(p, h->key.data, h->key.len);
-            *p++ = ':'; *p++ = ' ';
-            p = ngx_cpymem(p, h->value.data, h->value.len);
-            *p++ = CR; *p++ = LF;
+        if (ngx_http_relay_request_drops(ctx, h, auth_shapes)) {
+            continue;
         }
 
-        if (!copy) {
-            ctx->forward.data = ngx_pnalloc(r->pool, len + 1);
-            if (ctx->forward.data == NULL) {
-                return NGX_ERROR;
-            }
-        }
+        p = ngx_cpymem(p, h->key.data, h->key.len);
+        *p++ = ':'; *p++ = ' ';
+        p = ngx_cpymem(p, h->value.data, h->value.len);
+        *p++ = CR; *p++ = LF;
     }
 
     ctx->forward.len = p - ctx->forward.data;
@@ -193,66 +121,59 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
 
 
 static ngx_uint_t
-ngx_http_relay_request_drops(ngx_http_relay_ctx_t *ctx, ngx_table_elt_t *h)
+ngx_http_relay_request_drops(ngx_http_relay_ctx_t *ctx, ngx_table_elt_t *h,
+    uint64_t auth_shapes)
 {
-    size_t        i;
+    uint64_t      shape;
     relay_span_t  name;
 
-    if (h->hash == 0 || h->key.len == 0
-        || ngx_http_relay_listed(ngx_http_relay_request_dropped,
-                                 h->lowcase_key, h->key.len)
-        || ngx_http_relay_prefixed(ngx_http_relay_request_dropped_prefixes,
-                                   h->lowcase_key, h->key.len)
-        || (ctx->named && ngx_http_relay_connection_names(ctx->request, h)))
-    {
+    if (h->hash == 0 || h->key.len == 0) {
         return 1;
     }
 
     name = relay_span(h->lowcase_key, h->key.len);
+    shape = ngx_http_relay_shape(name.base, name.len);
 
-    if (ctx->inflating && relay_span_eq(name, RELAY_SPAN("content-encoding")))
-    {
-        return 1;
-    }
-
-    /* where a provider takes its key, the caller has no say */
-
-    for (i = 0; i < ctx->plan->count; i++) {
-        if (relay_span_eq(name, ctx->plan->candidates[i].host->auth_header)) {
-            return 1;
-        }
-    }
-
-    return 0;
+    return ngx_http_relay_listed(&ngx_http_relay_request_dropped,
+                                 h->lowcase_key, h->key.len, shape)
+           || (ctx->named && ngx_http_relay_connection_names(ctx->request, h))
+           || (ctx->inflating
+               && relay_span_eq(name, RELAY_SPAN("content-encoding")))
+           || ((shape & auth_shapes)
+               && ngx_http_relay_is_auth(ctx->plan, name));
 }
 
 
-/* "Connection: close, x-foo" makes x-foo a header of the connection */
+/* where a provider takes its key, the caller has no say */
+
+static uint64_t
+ngx_http_relay_auth_shapes(relay_plan_t *plan)
+{
+    size_t        i;
+    uint64_t      shapes;
+    relay_span_t  name;
+
+    shapes = 0;
+
+    for (i = 0; i < plan->count; i++) {
+        name = plan->candidates[i].host->auth_header;
+
+        if (name.len) {
+            shapes |= ngx_http_relay_shape(name.base, name.len);
+        }
+    }
+
+    return shapes;
+}
+
 
 static ngx_uint_t
-ngx_http_relay_lists(ngx_str_t *tokens, u_char *name, size_t len)
+ngx_http_relay_is_auth(relay_plan_t *plan, relay_span_t name)
 {
-    u_char  *p, *last, *start;
+    size_t  i;
 
-    p = tokens->data;
-    last = p + tokens->len;
-
-    while (p < last) {
-
-        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
-            p++;
-        }
-
-        start = p;
-
-        while (p < last && *p != ',' && *p != ' ' && *p != '\t') {
-            p++;
-        }
-
-        if ((size_t) (p - start) == len
-            && len
-            && ngx_strncasecmp(start, name, len) == 0)
-        {
+    for (i = 0; i < plan->count; i++) {
+        if (relay_span_eq(name, plan->candidates[i].host->auth_header)) {
             return 1;
         }
     }
@@ -288,30 +209,35 @@ ngx_http_relay_connection_names(ngx_http_request_t *r, ngx_table_elt_t *header)
 }
 
 
-/* the same for the provider's answer */
-
-void
-ngx_http_relay_drop_named(ngx_http_relay_try_t *attempt)
+ngx_uint_t
+ngx_http_relay_lists(ngx_str_t *tokens, u_char *name, size_t len)
 {
-    ngx_uint_t                i, kept;
-    ngx_http_relay_header_t  *h;
+    u_char  *p, *last, *start;
 
-    if (attempt->connection.len == 0) {
-        return;
-    }
+    p = tokens->data;
+    last = p + tokens->len;
 
-    h = attempt->headers.elts;
-    kept = 0;
+    while (p < last) {
 
-    for (i = 0; i < attempt->headers.nelts; i++) {
-        if (!ngx_http_relay_lists(&attempt->connection, h[i].name.data,
-                                  h[i].name.len))
+        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+
+        start = p;
+
+        while (p < last && *p != ',' && *p != ' ' && *p != '\t') {
+            p++;
+        }
+
+        if ((size_t) (p - start) == len
+            && len
+            && ngx_strncasecmp(start, name, len) == 0)
         {
-            h[kept++] = h[i];
+            return 1;
         }
     }
 
-    attempt->headers.nelts = kept;
+    return 0;
 }
 
 
@@ -319,20 +245,23 @@ ngx_table_elt_t *
 ngx_http_relay_request_header(ngx_http_request_t *r, const char *name,
     size_t len)
 {
-    ngx_uint_t        i;
     ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t  *h, *last;
 
-    part = &r->headers_in.headers.part;
-    i = 0;
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
 
-    while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
+        h = part->elts;
+        last = h + part->nelts;
 
-        if (h->key.len == len
-            && h->hash
-            && ngx_memcmp(h->lowcase_key, name, len) == 0)
-        {
-            return h;
+        for (/* void */; h < last; h++) {
+
+            if (h->key.len == len
+                && h->lowcase_key[0] == (u_char) name[0]
+                && h->hash
+                && ngx_memcmp(h->lowcase_key, name, len) == 0)
+            {
+                return h;
+            }
         }
     }
 
@@ -371,339 +300,23 @@ ngx_http_relay_sent_by_client(ngx_http_request_t *r, relay_span_t name)
 }
 
 
-ngx_int_t
-ngx_http_relay_upstream_header(ngx_http_relay_ctx_t *ctx, ngx_str_t *name,
-    ngx_str_t *value)
-{
-    u_char                   *lowcase;
-    ngx_int_t                 rc;
-    ngx_http_relay_try_t     *attempt;
-    ngx_http_relay_header_t  *header;
-
-    attempt = &ctx->attempt;
-
-    lowcase = ngx_pnalloc(ctx->request->pool, name->len + 1);
-    if (lowcase == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_strlow(lowcase, name->data, name->len);
-
-    rc = ngx_http_relay_framing(attempt, lowcase, name->len, value);
-
-    if (rc != NGX_DECLINED) {
-        return rc;
-    }
-
-    if (ngx_http_relay_listed(ngx_http_relay_response_dropped, lowcase,
-                              name->len)
-        || ngx_http_relay_prefixed(ngx_http_relay_response_dropped_prefixes,
-                                   lowcase, name->len))
-    {
-        return NGX_OK;
-    }
-
-    header = ngx_array_push(&attempt->headers);
-    if (header == NULL) {
-        return NGX_ERROR;
-    }
-
-    header->name.data = lowcase;
-    header->name.len = name->len;
-    header->value = *value;
-
-    return NGX_OK;
-}
-
-
-/*
- * The headers that Relay acts on; NGX_DECLINED for any other. Two lengths, or
- * a coding that is not "chunked", make the answer's end ambiguous: refused.
- */
-
-static ngx_int_t
-ngx_http_relay_framing(ngx_http_relay_try_t *attempt, u_char *lowcase,
-    size_t len, ngx_str_t *value)
-{
-    relay_span_t  name;
-
-    name = relay_span(lowcase, len);
-
-    if (relay_span_eq(name, RELAY_SPAN("content-length"))) {
-
-        if (attempt->has_length) {
-            return NGX_ERROR;
-        }
-
-        attempt->has_length = 1;
-        attempt->length = ngx_atoof(value->data, value->len);
-
-        return (attempt->length == NGX_ERROR) ? NGX_ERROR : NGX_OK;
-    }
-
-    if (relay_span_eq(name, RELAY_SPAN("transfer-encoding"))) {
-
-        if (attempt->chunked
-            || !relay_span_case_eq(ngx_http_relay_span(value),
-                                   RELAY_SPAN("chunked")))
-        {
-            return NGX_ERROR;
-        }
-
-        attempt->chunked = 1;
-        return NGX_OK;
-    }
-
-    if (relay_span_eq(name, RELAY_SPAN("connection"))) {
-
-        if (ngx_strlcasestrn(value->data, value->data + value->len,
-                             (u_char *) "close", 5 - 1)
-            != NULL)
-        {
-            attempt->close = 1;
-        }
-
-        attempt->connection = *value;
-        return NGX_OK;
-    }
-
-    if (relay_span_eq(name, RELAY_SPAN("content-type"))) {
-        attempt->content_type = *value;
-        return NGX_OK;
-    }
-
-    if (relay_span_eq(name, RELAY_SPAN("content-encoding"))) {
-
-        if (!relay_span_case_eq(ngx_http_relay_span(value),
-                                RELAY_SPAN("identity")))
-        {
-            attempt->content_encoding = *value;
-        }
-
-        return NGX_OK;
-    }
-
-    if (relay_span_eq(name, RELAY_SPAN("retry-after"))) {
-        attempt->retry_after = *value;
-        return NGX_OK;
-    }
-
-    return NGX_DECLINED;
-}
-
-
-relay_span_t
-ngx_http_relay_media_type(ngx_str_t *value)
-{
-    size_t  len;
-
-    for (len = 0; len < value->len && value->data[len] != ';'
-                  && value->data[len] != ' '; len++)
-    { /* void */ }
-
-    return relay_span(value->data, len);
-}
-
-
 ngx_uint_t
-ngx_http_relay_retry_after(ngx_str_t *value)
+ngx_http_relay_search(ngx_http_relay_names_t *list, u_char *name, size_t len)
 {
-    size_t     i;
-    time_t     date;
-    ngx_int_t  seconds;
+    ngx_str_t  *s;
 
-    if (value->len == 0) {
-        return 0;
+    if (list->shapes == NGX_HTTP_RELAY_UNCOUNTED) {
+        ngx_http_relay_count_names(list);
     }
 
-    for (i = 0; i < value->len && value->data[i] >= '0'
-                && value->data[i] <= '9'; i++)
-    { /* void */ }
-
-    if (i) {
-        seconds = ngx_atoi(value->data, i);
-
-        if (seconds == NGX_ERROR) {
-            return 60;
-        }
-
-        if (i < value->len && value->data[i] == '.') {
-            seconds++;
-        }
-
-    } else {
-        date = ngx_parse_http_time(value->data, value->len);
-
-        if (date == NGX_ERROR) {
-            return 0;
-        }
-
-        seconds = date - ngx_time();
-    }
-
-    return ngx_min(ngx_max(seconds, 1), 60);
-}
-
-
-ngx_int_t
-ngx_http_relay_add_header(ngx_http_request_t *r, const char *name, size_t len,
-    ngx_str_t *value)
-{
-    ngx_table_elt_t  *h;
-
-    h = ngx_list_push(&r->headers_out.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->hash = 1;
-    h->key.data = (u_char *) name;
-    h->key.len = len;
-    h->value = *value;
-    h->lowcase_key = (u_char *) name;
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_relay_set_headers(ngx_http_relay_ctx_t *ctx, ngx_array_t *headers,
-    ngx_uint_t status, ngx_uint_t retry_after)
-{
-    ngx_str_t                 value;
-    ngx_uint_t                i, has_id;
-    relay_span_t              id;
-    ngx_http_request_t       *r;
-    ngx_http_relay_header_t  *h;
-
-    r = ctx->request;
-    id = ctx->match.dialect->request_id_header;
-    has_id = 0;
-
-    h = headers ? headers->elts : NULL;
-
-    for (i = 0; headers && i < headers->nelts; i++) {
-
-        if (relay_span_eq(ngx_http_relay_span(&h[i].name), id)) {
-            has_id = 1;
-        }
-
-        if (ngx_http_relay_add_header(r, (char *) h[i].name.data,
-                                      h[i].name.len, &h[i].value)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
+    for (s = list->names; s->len; s++) {
+        if (s->len == len && ngx_memcmp(s->data, name, len) == 0) {
+            return 1;
         }
     }
 
-    if (!has_id
-        && ngx_http_relay_add_header(r, (const char *) id.base, id.len,
-                                     &ctx->request_id)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    /* a 429 without it is final to some SDKs, and long ones make them give up */
-
-    if (status == 429 || status == 503) {
-        retry_after = retry_after ? retry_after : 1;
-    }
-
-    if (retry_after) {
-        value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
-        if (value.data == NULL) {
-            return NGX_ERROR;
-        }
-
-        value.len = ngx_sprintf(value.data, "%ui", retry_after) - value.data;
-
-        if (ngx_http_relay_add_header(r, "retry-after",
-                                      sizeof("retry-after") - 1, &value)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (ctx->committed && ngx_http_relay_content_type(ctx) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    r->headers_out.status = status;
-
-    return ngx_http_relay_own_headers(ctx);
-}
-
-
-static ngx_int_t
-ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx)
-{
-    ngx_http_request_t    *r;
-    ngx_http_relay_try_t  *attempt;
-
-    static ngx_str_t  no = ngx_string("no");
-    static ngx_str_t  no_cache = ngx_string("no-cache");
-
-    r = ctx->request;
-    attempt = &ctx->attempt;
-
-    r->headers_out.content_type = attempt->content_type;
-    r->headers_out.content_type_len = attempt->content_type.len;
-    r->headers_out.content_type_lowcase = NULL;
-
-    if (attempt->content_encoding.len) {
-
-        if (ngx_http_relay_add_header(r, "content-encoding",
-                                      sizeof("content-encoding") - 1,
-                                      &attempt->content_encoding)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        /* keeps gzip and friends away from it */
-
-        r->headers_out.content_encoding = (ngx_table_elt_t *)
-                                   r->headers_out.headers.last->elts
-                                   + r->headers_out.headers.last->nelts - 1;
-    }
-
-    if (attempt->mode != NGX_HTTP_RELAY_STREAM) {
-        return NGX_OK;
-    }
-
-    /* for proxies in front of this one */
-
-    if (ngx_http_relay_add_header(r, "x-accel-buffering",
-                                  sizeof("x-accel-buffering") - 1, &no)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_relay_answer_has(attempt, RELAY_SPAN("cache-control"))) {
-        return NGX_OK;
-    }
-
-    return ngx_http_relay_add_header(r, "cache-control",
-                                     sizeof("cache-control") - 1, &no_cache);
-}
-
-
-static ngx_uint_t
-ngx_http_relay_answer_has(ngx_http_relay_try_t *attempt, relay_span_t name)
-{
-    ngx_uint_t                i;
-    ngx_http_relay_header_t  *h;
-
-    h = attempt->headers.elts;
-
-    for (i = 0; i < attempt->headers.nelts; i++) {
-        if (relay_span_eq(ngx_http_relay_span(&h[i].name), name)) {
+    for (s = list->prefixes; s->len; s++) {
+        if (len >= s->len && ngx_memcmp(s->data, name, s->len) == 0) {
             return 1;
         }
     }
@@ -712,109 +325,19 @@ ngx_http_relay_answer_has(ngx_http_relay_try_t *attempt, relay_span_t name)
 }
 
 
-static ngx_int_t
-ngx_http_relay_own_headers(ngx_http_relay_ctx_t *ctx)
+static void
+ngx_http_relay_count_names(ngx_http_relay_names_t *list)
 {
-    ngx_str_t                 value;
-    ngx_http_request_t       *r;
-    const relay_candidate_t  *candidate;
+    ngx_str_t  *s;
 
-    r = ctx->request;
+    list->shapes = 0;
+    list->fifths = 0;
 
-    if (ngx_http_relay_add_header(r, "x-relay-request-id",
-                                  sizeof("x-relay-request-id") - 1,
-                                  &ctx->request_id)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
+    for (s = list->names; s->len; s++) {
+        list->shapes |= ngx_http_relay_shape(s->data, s->len);
     }
 
-    if (ctx->error) {
-        value.data = (u_char *) relay_error_name(ctx->error).base;
-        value.len = relay_error_name(ctx->error).len;
-
-        if (ngx_http_relay_add_header(r, "x-relay-error",
-                                      sizeof("x-relay-error") - 1, &value)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    for (s = list->prefixes; s->len; s++) {
+        list->fifths |= (uint64_t) 1 << (s->data[4] & 63);
     }
-
-    candidate = ctx->attempt.candidate;
-
-    if (candidate == NULL) {
-        return NGX_OK;
-    }
-
-    value.data = (u_char *) candidate->host->name.base;
-    value.len = candidate->host->name.len;
-
-    if (ngx_http_relay_add_header(r, "x-relay-host",
-                                  sizeof("x-relay-host") - 1, &value)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    value.data = (u_char *) candidate->model.base;
-    value.len = candidate->model.len;
-
-    if (value.len
-        && ngx_http_relay_add_header(r, "x-relay-model",
-                                     sizeof("x-relay-model") - 1, &value)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.len = ngx_sprintf(value.data, "%ui", ctx->attempts) - value.data;
-
-    if (ngx_http_relay_add_header(r, "x-relay-attempts",
-                                  sizeof("x-relay-attempts") - 1, &value)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_relay_server_timing(ctx);
-}
-
-
-/* what Relay took, and what it waited for, in milliseconds */
-
-static ngx_int_t
-ngx_http_relay_server_timing(ngx_http_relay_ctx_t *ctx)
-{
-    uint64_t    own_us, waited_us;
-    ngx_str_t   value;
-
-    own_us = ctx->cost_us;
-    waited_us = 0;
-
-    if (ctx->sent_us) {
-        own_us += ctx->sent_us - ctx->received_us;
-        waited_us = ngx_http_relay_now_us() - ctx->sent_us;
-        waited_us -= ngx_min(waited_us, ctx->cost_us);
-    }
-
-    value.data = ngx_pnalloc(ctx->request->pool,
-                             sizeof("relay;dur=., upstream;dur=.") + 64);
-    if (value.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.len = ngx_sprintf(value.data,
-                            "relay;dur=%uL.%03uL, upstream;dur=%uL.%03uL",
-                            own_us / 1000, own_us % 1000, waited_us / 1000,
-                            waited_us % 1000)
-                - value.data;
-
-    return ngx_http_relay_add_header(ctx->request, "server-timing",
-                                     sizeof("server-timing") - 1, &value);
 }

@@ -411,9 +411,8 @@ ngx_http_relay_is_json(ngx_str_t *body)
 
 /*
  * The last candidate has failed by its answer: what is to be said takes the
- * place of that answer. (Where no answer came, nginx ends the request and
- * ngx_http_relay_finalize_request() says it, at the price of the caller's
- * connection.)
+ * place of that answer. (Where no answer came, nginx ends the request, and
+ * ngx_http_relay_finalize_request() says it.)
  */
 
 static ngx_int_t

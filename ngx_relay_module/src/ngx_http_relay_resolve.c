@@ -1,7 +1,7 @@
 
 /*
  * Names to addresses, off the request path: every endpoint in use is resolved
- * when the worker starts and again when its answer grows old. An answer that
+ * when it is made and again when its answer grows old. An answer that
  * cannot be renewed stays in use. Requests meet this file only when a name has
  * never been resolved: then they wait in the endpoint's queue, and
  * ngx_http_relay_upstream.c bounds that wait.
@@ -113,9 +113,8 @@ ngx_http_relay_resolv_conf(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
 
 /* lines of "address name name...", as in hosts(5) */
 
-ngx_int_t
-ngx_http_relay_resolve_hosts_file(ngx_http_relay_endpoint_t *ep,
-    ngx_str_t *text)
+void
+ngx_http_relay_resolve_hosts(ngx_http_relay_endpoint_t *ep, ngx_str_t *text)
 {
     u_char          *p, *last, *end;
     ngx_str_t        address, name;
@@ -159,8 +158,6 @@ ngx_http_relay_resolve_hosts_file(ngx_http_relay_endpoint_t *ep,
             }
         }
     }
-
-    return NGX_OK;
 }
 
 
@@ -213,6 +210,11 @@ ngx_http_relay_resolve_stop(ngx_http_relay_endpoint_t *ep)
     if (ep->refresh.timer_set) {
         ngx_del_timer(&ep->refresh);
     }
+
+    if (ep->question) {
+        ngx_resolve_name_done(ep->question);
+        ep->question = NULL;
+    }
 }
 
 
@@ -252,13 +254,17 @@ ngx_http_relay_refresh_handler(ngx_event_t *ev)
     rctx->timeout = rmcf->resolver_timeout;
     rctx->cancelable = 1;
 
+    /* the answer may come at once */
+
     ep->resolving = 1;
+    ep->question = rctx;
 
     if (ngx_resolve_name(rctx) == NGX_OK) {
         return;
     }
 
     ep->resolving = 0;
+    ep->question = NULL;
 
 failed:
 
@@ -276,6 +282,7 @@ ngx_http_relay_resolved(ngx_resolver_ctx_t *rctx)
     ngx_msec_t  next;
 
     ep->resolving = 0;
+    ep->question = NULL;
     ep->answered = 1;
     next = NGX_HTTP_RELAY_REFRESH_RETRY;
 

@@ -18,7 +18,6 @@
 
 
 static void *ngx_http_relay_resize(void *owner, void *block, size_t size);
-static void ngx_http_relay_sse_cleanup(void *data);
 static ngx_int_t ngx_http_relay_item(ngx_http_relay_ctx_t *ctx,
     relay_sse_status_t status, relay_sse_item_t *item);
 static ngx_uint_t ngx_http_relay_ends_in_cr(relay_span_t raw);
@@ -39,7 +38,6 @@ ngx_int_t
 ngx_http_relay_stream_begin(ngx_http_relay_ctx_t *ctx)
 {
     const relay_wire_t  *wire;
-    ngx_pool_cleanup_t  *cln;
 
     wire = ctx->attempt.candidate->wire;
 
@@ -54,14 +52,6 @@ ngx_http_relay_stream_begin(ngx_http_relay_ctx_t *ctx)
         relay_memory_t  memory = { ngx_http_relay_resize,
                                    ctx->request->connection->log };
 
-        cln = ngx_pool_cleanup_add(ctx->request->pool, 0);
-        if (cln == NULL) {
-            return NGX_ERROR;
-        }
-
-        cln->handler = ngx_http_relay_sse_cleanup;
-        cln->data = ctx;
-
         relay_sse_init(&ctx->sse, memory, NGX_HTTP_RELAY_EVENT_MAX);
         ctx->splitter = 1;
     }
@@ -70,7 +60,7 @@ ngx_http_relay_stream_begin(ngx_http_relay_ctx_t *ctx)
 }
 
 
-/* gives a failed try's output back */
+/* gives a failed try's output back, and the splitter's memory */
 
 void
 ngx_http_relay_stream_reset(ngx_http_relay_ctx_t *ctx)
@@ -102,18 +92,6 @@ ngx_http_relay_resize(void *owner, void *block, size_t size)
     }
 
     return realloc(block, size);
-}
-
-
-static void
-ngx_http_relay_sse_cleanup(void *data)
-{
-    ngx_http_relay_ctx_t *ctx = data;
-
-    if (ctx->splitter) {
-        relay_sse_free(&ctx->sse);
-        ctx->splitter = 0;
-    }
 }
 
 

@@ -8,6 +8,8 @@
 
 #include "ngx_http_relay.h"
 
+#include "header_line.h"
+
 
 #define NGX_HTTP_RELAY_READ_MIN  4096
 
@@ -19,6 +21,7 @@ static void ngx_http_relay_wait_cleanup(void *data);
 static ngx_int_t ngx_http_relay_wait(ngx_http_relay_ctx_t *ctx,
     ngx_http_relay_endpoint_t *ep);
 static void ngx_http_relay_begin(ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_cleanup(void *data);
 static ngx_int_t ngx_http_relay_create_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_reinit_request(ngx_http_request_t *r);
 static void ngx_http_relay_abort_request(ngx_http_request_t *r);
@@ -29,6 +32,12 @@ static ngx_int_t ngx_http_relay_header_lines(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_header_done(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_finalize_request(ngx_http_request_t *r,
     ngx_int_t rc);
+static ngx_int_t ngx_http_relay_finish_answer(ngx_http_relay_ctx_t *ctx,
+    ngx_int_t rc);
+static ngx_int_t ngx_http_relay_finish_failure(ngx_http_relay_ctx_t *ctx,
+    ngx_int_t rc);
+static void ngx_http_relay_keep_client(ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_keep_client_handler(ngx_event_t *ev);
 
 
 void
@@ -67,7 +76,7 @@ ngx_http_relay_unresolved(ngx_http_relay_ctx_t *ctx)
     }
 
     for (i = 0; i < ctx->plan->count; i++) {
-        ep = ctx->rmcf->endpoints[ctx->plan->candidates[i].host->index];
+        ep = ctx->snapshot->endpoints[ctx->plan->candidates[i].host->index];
 
         if (ep && ep->naddrs == 0 && !ep->literal
             && (!ep->answered || (ctx->plan->count == 1 && !ctx->waited)))
@@ -176,17 +185,23 @@ ngx_http_relay_wait_cleanup(void *data)
 static void
 ngx_http_relay_begin(ngx_http_relay_ctx_t *ctx)
 {
+    ngx_pool_cleanup_t   *cln;
     ngx_http_request_t   *r;
     ngx_http_upstream_t  *u;
 
     r = ctx->request;
+    cln = ngx_pool_cleanup_add(r->pool, 0);
 
-    if (ngx_http_relay_forward_headers(ctx) != NGX_OK
+    if (cln == NULL
+        || ngx_http_relay_forward_headers(ctx) != NGX_OK
         || ngx_http_upstream_create(r) != NGX_OK)
     {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
+
+    cln->handler = ngx_http_relay_cleanup;
+    cln->data = ctx;
 
     u = r->upstream;
 
@@ -226,6 +241,21 @@ ngx_http_relay_begin(ngx_http_relay_ctx_t *ctx)
     ngx_http_relay_drain_add(ctx);
 
     ngx_http_upstream_init(r);
+}
+
+
+/* what the pool does not give back by itself, whatever the end */
+
+static void
+ngx_http_relay_cleanup(void *data)
+{
+    ngx_http_relay_ctx_t *ctx = data;
+
+    if (ctx->yield.posted) {
+        ngx_delete_posted_event(&ctx->yield);
+    }
+
+    ngx_http_relay_stream_reset(ctx);
 }
 
 
@@ -420,32 +450,35 @@ ngx_http_relay_forget_header(ngx_http_relay_ctx_t *ctx)
 static ngx_int_t
 ngx_http_relay_header_lines(ngx_http_relay_ctx_t *ctx)
 {
-    ngx_int_t            rc;
-    ngx_str_t            name, value;
-    ngx_http_request_t  *r;
+    ngx_buf_t     *b;
+    ngx_str_t      name, value;
+    relay_span_t   key, text;
 
-    r = ctx->request;
+    b = &ctx->request->upstream->buffer;
 
     for ( ;; ) {
 
-        rc = ngx_http_parse_header_line(r, &r->upstream->buffer, 1);
+        switch (relay_header_line(&b->pos, b->last, &key, &text)) {
 
-        if (rc == NGX_HTTP_PARSE_HEADER_DONE) {
+        case RELAY_HEADER_LINE:
+            break;
+
+        case RELAY_HEADER_END:
             return NGX_OK;
+
+        case RELAY_HEADER_MORE:
+            return NGX_AGAIN;
+
+        default: /* RELAY_HEADER_ERROR */
+            return NGX_ERROR;
         }
 
-        if (rc != NGX_OK) {
-            return (rc == NGX_AGAIN) ? NGX_AGAIN : NGX_ERROR;
-        }
+        name.data = (u_char *) key.base;
+        name.len = key.len;
+        value.data = (u_char *) text.base;
+        value.len = text.len;
 
-        name.data = r->header_name_start;
-        name.len = r->header_name_end - r->header_name_start;
-        value.data = r->header_start;
-        value.len = r->header_end - r->header_start;
-
-        if (name.len == 0
-            || ngx_http_relay_upstream_header(ctx, &name, &value) != NGX_OK)
-        {
+        if (ngx_http_relay_upstream_header(ctx, &name, &value) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -498,11 +531,9 @@ ngx_http_relay_header_done(ngx_http_relay_ctx_t *ctx)
 static void
 ngx_http_relay_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
 {
-    relay_error_code_t     why;
-    ngx_http_upstream_t   *u;
+    ngx_int_t              whole;
     ngx_http_relay_ctx_t  *ctx;
 
-    u = r->upstream;
     ctx = ngx_http_relay_ctx(r);
 
     ngx_http_relay_drain_remove(ctx);
@@ -519,26 +550,24 @@ ngx_http_relay_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
         return;
     }
 
-    if (!u->header_sent) {
+    whole = r->upstream->header_sent ? ngx_http_relay_finish_answer(ctx, rc)
+                                     : ngx_http_relay_finish_failure(ctx, rc);
 
-        if (rc == NGX_HTTP_GATEWAY_TIME_OUT
-            && ctx->last != RELAY_ERR_UPSTREAM_TIMEOUT)
-        {
-            ctx->last = RELAY_ERR_UPSTREAM_TIMEOUT;
-        }
-
-        if (rc == NGX_HTTP_INTERNAL_SERVER_ERROR || ctx->draining) {
-            ctx->last = ctx->draining ? RELAY_ERR_SHUTTING_DOWN
-                                      : RELAY_ERR_INTERNAL;
-            ctx->failure.status = 0;
-        }
-
-        if (rc != NGX_OK && ngx_http_relay_send_last_word(ctx) != NGX_ERROR) {
-            u->header_sent = 1;
-        }
-
-        return;
+    if (whole == NGX_OK && rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        ngx_http_relay_keep_client(ctx);
     }
+}
+
+
+/* NGX_OK: what the client got is whole; NGX_DECLINED: it is cut */
+
+static ngx_int_t
+ngx_http_relay_finish_answer(ngx_http_relay_ctx_t *ctx, ngx_int_t rc)
+{
+    relay_error_code_t   why;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
 
     if (ctx->attempt.mode != NGX_HTTP_RELAY_STREAM || r->header_only) {
 
@@ -546,7 +575,7 @@ ngx_http_relay_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
             ctx->error = RELAY_ERR_UPSTREAM_CUT;
         }
 
-        return;
+        return (rc == NGX_OK) ? NGX_OK : NGX_DECLINED;
     }
 
     why = RELAY_ERR_UPSTREAM_CUT;
@@ -565,5 +594,94 @@ ngx_http_relay_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
 
     if (ngx_http_relay_stream_end(ctx, why, rc != NGX_OK) == NGX_ERROR) {
         r->connection->error = 1;
+        return NGX_DECLINED;
     }
+
+    return NGX_OK;
+}
+
+
+/* the same where nothing was sent: every candidate has failed */
+
+static ngx_int_t
+ngx_http_relay_finish_failure(ngx_http_relay_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+        ctx->last = RELAY_ERR_UPSTREAM_TIMEOUT;
+    }
+
+    if (rc == NGX_HTTP_INTERNAL_SERVER_ERROR || ctx->draining) {
+        ctx->last = ctx->draining ? RELAY_ERR_SHUTTING_DOWN
+                                  : RELAY_ERR_INTERNAL;
+        ctx->failure.status = 0;
+    }
+
+    if (r->method == NGX_HTTP_HEAD) {
+
+        /* nginx ends these by force: then the answer says so */
+
+        r->keepalive = 0;
+    }
+
+    if (rc == NGX_OK || ngx_http_relay_send_last_word(ctx) == NGX_ERROR) {
+        return NGX_DECLINED;
+    }
+
+    r->upstream->header_sent = 1;
+
+    return r->header_only ? NGX_DECLINED : NGX_OK;
+}
+
+
+/*
+ * The answer is whole, but nginx holds it for cut: when its callback is over,
+ * it will clear r->keepalive and give up the request, and so close, without a
+ * word, a connection that the answer's header said would stay. The request is
+ * held until after that, and the connection is kept then. Where the client has
+ * not taken all of the answer yet, nginx goes on sending it, and keeps the
+ * connection at the end of that.
+ */
+
+static void
+ngx_http_relay_keep_client(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (!r->keepalive || r->http_version >= NGX_HTTP_VERSION_20) {
+        return;
+    }
+
+    r->main->count++;
+
+    ctx->yield.handler = ngx_http_relay_keep_client_handler;
+    ctx->yield.data = ctx;
+    ctx->yield.log = r->connection->log;
+
+    ngx_post_event(&ctx->yield, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_relay_keep_client_handler(ngx_event_t *ev)
+{
+    ngx_connection_t      *c;
+    ngx_http_request_t    *r;
+    ngx_http_relay_ctx_t  *ctx;
+
+    ctx = ev->data;
+    r = ctx->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    r->keepalive = !c->error;
+
+    ngx_http_finalize_request(r, NGX_DONE);
+    ngx_http_run_posted_requests(c);
 }

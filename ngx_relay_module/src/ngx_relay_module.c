@@ -5,6 +5,7 @@
 
 
 #include "ngx_http_relay.h"
+#include "ngx_http_relay_store.h"
 
 #include <sys/prctl.h>
 
@@ -14,8 +15,6 @@ static char *ngx_http_relay_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_http_relay_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
-static char *ngx_http_relay_config(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_http_relay_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_relay_postconfiguration(ngx_conf_t *cf);
@@ -29,10 +28,80 @@ static ngx_command_t  ngx_http_relay_commands[] = {
 
     { ngx_string("relay_config"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_http_relay_config,
+      ngx_http_relay_config_file,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
+
+    { ngx_string("relay_catalog"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_config_catalog,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("relay_store"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_store_directive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("relay_store_user"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_store_text,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      (void *) offsetof(ngx_http_relay_store_conf_t, user) },
+
+    { ngx_string("relay_store_password"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_store_password,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("relay_store_prefix"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_store_text,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      (void *) offsetof(ngx_http_relay_store_conf_t, prefix) },
+
+    { ngx_string("relay_store_ca_file"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_store_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      (void *) offsetof(ngx_http_relay_store_conf_t, redis.ca_file) },
+
+    { ngx_string("relay_store_verify_keys"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_store_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      (void *) offsetof(ngx_http_relay_store_conf_t, verify_file) },
+
+    { ngx_string("relay_store_seal_keys"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_store_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      (void *) offsetof(ngx_http_relay_store_conf_t, seal_file) },
+
+    { ngx_string("relay_store_state"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_store_state,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("relay_node"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_relay_store_text,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      (void *) offsetof(ngx_http_relay_store_conf_t, node) },
 
     { ngx_string("relay_pass"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
@@ -127,10 +196,10 @@ ngx_http_relay_create_main_conf(ngx_conf_t *cf)
 
     ngx_queue_init(&rmcf->tls);
 
-    if (ngx_array_init(&rmcf->all, cf->pool, 8,
-                       sizeof(ngx_http_relay_endpoint_t *))
-        != NGX_OK)
-    {
+    rmcf->documents = ngx_array_create(cf->pool, 4, sizeof(relay_document_t));
+    rmcf->store_conf = ngx_http_relay_store_create_conf(cf);
+
+    if (rmcf->documents == NULL || rmcf->store_conf == NULL) {
         return NULL;
     }
 
@@ -221,37 +290,6 @@ ngx_http_relay_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
 
 static char *
-ngx_http_relay_config(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_relay_main_conf_t  *rmcf = conf;
-
-    ngx_str_t  *file, *value;
-
-    value = cf->args->elts;
-
-    if (rmcf->files == NULL) {
-        rmcf->files = ngx_array_create(cf->pool, 2, sizeof(ngx_str_t));
-        if (rmcf->files == NULL) {
-            return NGX_CONF_ERROR;
-        }
-    }
-
-    file = ngx_array_push(rmcf->files);
-    if (file == NULL) {
-        return NGX_CONF_ERROR;
-    }
-
-    *file = value[1];
-
-    if (ngx_conf_full_name(cf->cycle, file, 1) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
 ngx_http_relay_pass(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_relay_loc_conf_t  *rlcf = conf;
@@ -282,31 +320,26 @@ ngx_http_relay_postconfiguration(ngx_conf_t *cf)
 
     rmcf = ngx_http_conf_get_module_main_conf(cf, ngx_relay_module);
 
-    if (rmcf->files == NULL) {
+    if (rmcf->documents->nelts == 0 && rmcf->store_conf->redis.url.len == 0) {
 
         if (rmcf->enabled) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "\"relay_pass\" needs a \"relay_config\" directive "
-                          "in the http block");
+                          "in the http block, or a \"relay_store\"");
             return NGX_ERROR;
         }
 
         return NGX_OK;
     }
 
-    if (ngx_http_relay_upstream_conf(cf, rmcf) != NGX_OK) {
+    if (ngx_http_relay_upstream_conf(cf, rmcf) != NGX_OK
+        || ngx_http_relay_resolver(cf, rmcf) != NGX_OK
+        || ngx_http_relay_store_init_conf(cf, rmcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    if (ngx_http_relay_resolver(cf, rmcf) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_http_relay_config_load(cf, rmcf) != NGX_CONF_OK) {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return ngx_http_relay_config_load(cf, rmcf);
 }
 
 
@@ -376,29 +409,36 @@ ngx_http_relay_init_process(ngx_cycle_t *cycle)
 {
     ngx_http_relay_main_conf_t  *rmcf;
 
-    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
-    {
-        return NGX_OK;
-    }
-
     rmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_relay_module);
 
-    if (rmcf == NULL || rmcf->config == NULL) {
+    if (rmcf == NULL || rmcf->snapshot == NULL) {
         return NGX_OK;
     }
 
-    /* provider secrets live in this process: no core file, no ptrace */
+    /* secrets are in the memory of each: no core file, no ptrace */
 
-    if (!rmcf->core_dumps && ngx_process == NGX_PROCESS_WORKER
+    if (!rmcf->core_dumps && ngx_process != NGX_PROCESS_SINGLE
         && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
     {
         ngx_log_error(NGX_LOG_WARN, cycle->log, ngx_errno,
                       "prctl(PR_SET_DUMPABLE) failed");
     }
 
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        ngx_http_relay_store_forget_keys(rmcf);
+        return NGX_OK;
+    }
+
     ngx_http_relay_drain_init(cycle);
 
-    return ngx_http_relay_endpoint_init_worker(cycle, rmcf);
+    if (ngx_http_relay_endpoint_init_worker(cycle, rmcf) != NGX_OK
+        || ngx_http_relay_endpoints_take(rmcf, rmcf->snapshot, 0) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_relay_store_init_worker(cycle, rmcf);
 }
 
 
@@ -414,7 +454,8 @@ ngx_http_relay_exit_process(ngx_cycle_t *cycle)
 
     rmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_relay_module);
 
-    if (rmcf && rmcf->config) {
-        ngx_http_relay_endpoint_exit_worker(rmcf);
+    if (rmcf && rmcf->snapshot) {
+        ngx_http_relay_store_exit_worker(rmcf->store);
+        ngx_http_relay_endpoint_exit_worker();
     }
 }

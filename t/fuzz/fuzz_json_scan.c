@@ -281,13 +281,16 @@ static void check_value(relay_json_value_t item)
 
 static void check_array(relay_span_t text)
 {
-    relay_json_value_t item;
-    size_t cursor = 0, covered = 2;
+    relay_json_value_t item, members[KEYS];
+    size_t cursor = 0, other = 0, covered = 2;
 
     while (relay_json_element(text, &cursor, &item)) {
+        CHECK(relay_json_element_members(text, &other, keys, KEYS, members) == item.type);
+        CHECK(other == cursor);
         check_value(item);
         covered += item.text.len;
     }
+    CHECK(relay_json_element_members(text, &other, keys, KEYS, members) == RELAY_JSON_ABSENT);
     CHECK(covered <= text.len);
 }
 
@@ -333,6 +336,11 @@ static void check_walks_are_safe(relay_span_t text)
         CHECK(cursor > last);
         last = cursor;
         relay_json_decode(item, &out);
+    }
+    cursor = last = 0;
+    while (relay_json_element_members(text, &cursor, keys, KEYS, values) != RELAY_JSON_ABSENT) {
+        CHECK(cursor > last);
+        last = cursor;
     }
     item = (relay_json_value_t){RELAY_JSON_STRING, text};
     CHECK(relay_json_decode(item, &out));

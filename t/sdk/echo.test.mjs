@@ -62,6 +62,21 @@ test('OpenAI chat, .stream()', async () => {
   stack.sawNothing();
 });
 
+test('OpenAI chat, n choices', async () => {
+  const body = { model, messages, n: 3 };
+  const answer = await openai(stack).chat.completions.create(body);
+  assert.deepEqual(
+    answer.choices.map(({ index, message, finish_reason }) => [index, message.content, finish_reason]),
+    [0, 1, 2].map((index) => [index, TEXT, 'stop']),
+  );
+  const streamed = await openai(stack).chat.completions.stream(body).finalChatCompletion();
+  assert.deepEqual(
+    streamed.choices.map(({ index, message, finish_reason }) => [index, message.content, finish_reason]),
+    [0, 1, 2].map((index) => [index, TEXT, 'stop']),
+  );
+  stack.sawNothing();
+});
+
 test('OpenAI responses', async () => {
   for (const input of [TEXT, [{ role: 'user', content: [{ type: 'input_text', text: TEXT }] }]]) {
     const response = await openai(stack).responses.create({ model, input });
@@ -87,6 +102,13 @@ test('OpenAI responses, .stream()', async () => {
   assert.equal(pieces.join(''), TEXT);
   assert.equal(response.output_text, TEXT);
   checkUsage(response.usage.input_tokens, response.usage.output_tokens);
+  stack.sawNothing();
+});
+
+test('OpenAI responses, input tokens', async () => {
+  const counted = await openai(stack).responses.inputTokens.count({ model, input: TEXT });
+  const { usage } = await openai(stack).responses.create({ model, input: TEXT });
+  assert.deepEqual(counted, { object: 'response.input_tokens', input_tokens: usage.input_tokens });
   stack.sawNothing();
 });
 
@@ -141,6 +163,13 @@ test('Anthropic messages, .stream()', async () => {
   assert.equal(answer.content[0].text, TEXT);
   assert.equal(answer.stop_reason, 'end_turn');
   checkUsage(answer.usage.input_tokens, answer.usage.output_tokens);
+  stack.sawNothing();
+});
+
+test('Anthropic count_tokens', async () => {
+  const counted = await anthropic(stack).messages.countTokens({ model, messages, system: 'Be brief.' });
+  const { usage } = await anthropic(stack).messages.create({ model, max_tokens: 1000, messages, system: 'Be brief.' });
+  assert.deepEqual({ ...counted }, { input_tokens: usage.input_tokens });
   stack.sawNothing();
 });
 

@@ -60,6 +60,7 @@ static void classes_are_as_agreed(void **state)
         {RELAY_ERR_MODEL_NOT_ALLOWED, "model_not_allowed", 403},
         {RELAY_ERR_FORMAT_UNAVAILABLE, "format_unavailable", 400},
         {RELAY_ERR_NO_PROVIDER_KEY, "no_provider_key", 503},
+        {RELAY_ERR_STORE_UNAVAILABLE, "store_unavailable", 503},
         {RELAY_ERR_PATH_NOT_FOUND, "path_not_found", 404},
         {RELAY_ERR_METHOD_NOT_ALLOWED, "method_not_allowed", 405},
         {RELAY_ERR_UPGRADE_REQUIRED, "upgrade_required", 426},

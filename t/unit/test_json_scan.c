@@ -327,10 +327,48 @@ static void both_twins_stop_at_the_same_byte(void **state)
             expected = skip_plain_scalar(bytes, end, &expected_high);
             assert_ptr_equal(skip_plain(bytes, end, &high), expected);
             assert_int_equal(high != 0, expected_high != 0);
-            assert_ptr_equal(relay_json_find_quote(bytes, end), find_quote_scalar(bytes, end));
-            assert_ptr_equal(relay_json_find_structure(bytes, end),
-                             find_structure_scalar(bytes, end));
         }
+        free(bytes);
+    }
+}
+
+/* Text of the bytes that strings are made of, the same for the same seed. */
+static void put_content(uint8_t *bytes, size_t length, uint32_t seed)
+{
+    static const char letters[] = "aaaaaaaaaaaaaaaaaaaa\\n\\\\\\\"\\u00e9 \xc3\xa9\\\"\x01";
+
+    for (size_t i = 0; i < length; i++) {
+        seed = seed * 1664525 + 1013904223;
+        bytes[i] = (uint8_t)letters[(seed >> 16) % (sizeof(letters) - 1)];
+    }
+}
+
+typedef const uint8_t *(*pass_content_t)(relay_json_lex_t *lex, const uint8_t *at, unsigned *high);
+
+static void assert_same_content(pass_content_t pass, const uint8_t *bytes, size_t length)
+{
+    relay_json_lex_t expected = {.end = bytes + length}, lex = expected;
+    unsigned expected_high = 0, high = 0;
+    const uint8_t *stop = pass_content(&expected, bytes, &expected_high);
+
+    assert_ptr_equal(pass(&lex, bytes, &high), stop);
+    assert_int_equal(lex.escaped, expected.escaped);
+    /* a step may take bytes behind the string for its own: they are only checked in vain */
+    assert_true(high != 0 || expected_high == 0);
+}
+
+static void long_steps_stop_where_short_ones_do(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 0; seed < 20000; seed++) {
+        size_t length = 1 + seed % 300;
+        uint8_t *bytes = malloc(length);
+        assert_non_null(bytes);
+        put_content(bytes, length, seed);
+        assert_same_content(pass_long_content, bytes, length);
+#if RELAY_JSON_SSE2
+        assert_same_content(pass_content_blocks_sse2, bytes, length);
+#endif
         free(bytes);
     }
 }
@@ -635,6 +673,53 @@ static void members_agree_with_the_scan(void **state)
     }
 }
 
+/* Nested arrays and objects with strings full of brackets and escapes between them. */
+static size_t put_nested(uint8_t *bytes, size_t room, uint32_t seed)
+{
+    static const char *const pieces[] = {"[",
+                                         "{",
+                                         "]",
+                                         "}",
+                                         "\"]}\"",
+                                         "\"\"",
+                                         "\"\\\"\"",
+                                         "12,",
+                                         "\"\\\\\"",
+                                         ":",
+                                         "null",
+                                         "\"a {string} that is as long as one step at least: it "
+                                         "has sixty-four bytes or more\""};
+    relay_buf_t out = relay_buf(bytes, room);
+
+    RELAY_PUT(&out, "[");
+    while (out.len < seed % 400) {
+        seed = seed * 1664525 + 1013904223;
+        relay_buf_put(&out, text(pieces[(seed >> 16) % COUNT(pieces)]));
+    }
+    return relay_buf_span(&out).len;
+}
+
+/* Cut anywhere, too: nothing is read behind the end. */
+static void containers_end_at_the_same_bracket(void **state)
+{
+    uint8_t room[512];
+
+    (void)state;
+    for (uint32_t seed = 0; seed < 20000; seed++) {
+        size_t length = put_nested(room, sizeof(room), seed);
+        uint8_t *bytes = malloc(length);
+        const uint8_t *expected;
+        assert_non_null(bytes);
+        memcpy(bytes, room, length);
+        expected = pass_container_scalar(bytes, bytes + length, 0);
+        assert_ptr_equal(pass_container(bytes, bytes + length), expected);
+#if RELAY_JSON_SSE2
+        assert_ptr_equal(pass_container_sse2(bytes, bytes + length), expected);
+#endif
+        free(bytes);
+    }
+}
+
 static void members_read_as_the_provider_does(void **state)
 {
     relay_json_value_t values[3];
@@ -667,6 +752,49 @@ static void elements_come_in_order(void **state)
     }
     assert_false(relay_json_element(array, &cursor, &value));
     assert_false(relay_json_element(array, &cursor, &value));
+}
+
+static void elements_with_their_members(void **state)
+{
+    static const char *const models[] = {"1", "", "2", "\"}]\"", "", "5"};
+    static const relay_json_type_t types[] = {RELAY_JSON_OBJECT, RELAY_JSON_NUMBER,
+                                              RELAY_JSON_OBJECT, RELAY_JSON_OBJECT,
+                                              RELAY_JSON_ARRAY,  RELAY_JSON_OBJECT};
+    relay_span_t array = text("[{\"model\":1,\"n\":{}} , 7,{\"model\":1, \"model\":2 },"
+                              "{\"model\":\"}]\"},[{\"model\":9}],{\"stream\":[],\"model\":5}]");
+    relay_json_value_t values[3];
+    size_t cursor = 0;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(types); i++) {
+        assert_int_equal(relay_json_element_members(array, &cursor, wants, 3, values), types[i]);
+        assert_span(values[0].text, models[i]);
+    }
+    assert_int_equal(values[1].type, RELAY_JSON_ARRAY);
+    assert_int_equal(relay_json_element_members(array, &cursor, wants, 3, values),
+                     RELAY_JSON_ABSENT);
+    assert_int_equal(values[0].type, RELAY_JSON_ABSENT);
+    assert_int_equal(relay_json_element_members(array, &cursor, wants, 3, values),
+                     RELAY_JSON_ABSENT);
+}
+
+static void members_in_any_order(void **state)
+{
+    static const char *const orders[] = {"{\"model\":0,\"stream\":1,\"max_tokens\":2}",
+                                         "{\"max_tokens\":2,\"stream\":1,\"model\":0}",
+                                         "{\"stream\":1,\"n\":9,\"model\":0,\"max_tokens\":2}",
+                                         "{\"max_tokens\":2,\"\":7,\"model\":0,\"stream\":1}"};
+    relay_json_value_t values[3];
+    uint64_t number;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(orders); i++) {
+        assert_true(relay_json_members(text(orders[i]), wants, 3, values));
+        for (uint64_t k = 0; k < 3; k++) {
+            assert_true(relay_json_uint(values[k], &number));
+            assert_int_equal(number, k);
+        }
+    }
 }
 
 static void no_elements(void **state)
@@ -792,6 +920,7 @@ int main(void)
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(a_wrong_bracket_at_any_depth_is_found),
         cmocka_unit_test(both_twins_stop_at_the_same_byte),
+        cmocka_unit_test(long_steps_stop_where_short_ones_do),
         cmocka_unit_test(bad_utf8_is_seen_at_every_place),
         cmocka_unit_test(the_scalar_twin_stops_at_every_special_byte),
         cmocka_unit_test(long_steps_agree_with_short_ones),
@@ -805,8 +934,11 @@ int main(void)
         cmocka_unit_test(the_rest_is_checked_behind_the_last_wanted_key),
         cmocka_unit_test(many_keys_and_long_keys),
         cmocka_unit_test(members_agree_with_the_scan),
+        cmocka_unit_test(containers_end_at_the_same_bracket),
         cmocka_unit_test(members_read_as_the_provider_does),
         cmocka_unit_test(elements_come_in_order),
+        cmocka_unit_test(elements_with_their_members),
+        cmocka_unit_test(members_in_any_order),
         cmocka_unit_test(no_elements),
         cmocka_unit_test(integers),
         cmocka_unit_test(plain_strings),

@@ -85,8 +85,22 @@ static void endpoints_are_found(void **state)
             assert_int_equal(match.explicit_dialect, cases[i].explicit_dialect);
             assert_false(match.get);
             check_span(match.rest, cases[i].rest);
+            if (match.operation == RELAY_OP_GENERATE) {
+                assert_ptr_equal(match.echo, match.wire->echo);
+            }
         }
     }
+}
+
+/* The built-in model counts tokens, and cannot compact. */
+static void auxiliaries_have_their_own_echo(void **state)
+{
+    (void)state;
+    assert_ptr_equal(match_path("/v1/responses/input_tokens", NULL).echo, relay_echo_count_input);
+    assert_ptr_equal(match_path("/v1/messages/count_tokens", NULL).echo, relay_echo_count_messages);
+    assert_null(match_path("/v1/responses/compact", NULL).echo);
+    assert_null(match_path("/v1/models", NULL).echo);
+    assert_null(match_path("/v1/files", NULL).echo);
 }
 
 static void shared_paths_follow_the_hint(void **state)
@@ -147,6 +161,22 @@ static void other_paths_are_nothing_of_ours(void **state)
         {"/openaix/v1/models", "openai", ""},
         {"/openai", "openai", ""},
         {"/anthropic/", "anthropic", ""},
+        /* another version is not put under ours */
+        {"/anthropic/v3beta", "anthropic", ""},
+        {"/anthropic/v3beta/files", "anthropic", ""},
+        {"/anthropic/v1beta/messages", "anthropic", ""},
+        {"/openai/v2/chat/completions", "openai", ""},
+        {"/openai/v2.1/files", "openai", ""},
+        {"/openai/v1alpha2/files", "openai", ""},
+        /* what only looks like one is a name */
+        {"/openai/files", "openai", "/files"},
+        {"/openai/vector_stores/v2", "openai", "/vector_stores/v2"},
+        {"/openai/v", "openai", "/v"},
+        {"/openai/v2-files", "openai", "/v2-files"},
+        {"/openai/vx1", "openai", "/vx1"},
+        /* under a version of ours the caller may write what he likes */
+        {"/v1/v3beta/files", "openai", "/v3beta/files"},
+        {"/openai/v1/v2/files", "openai", "/v2/files"},
         {"/anthropic/v1/chat/completions", "anthropic", "/chat/completions"},
         {"/openai/v1/messages", "openai", "/messages"},
         {"/openai/v1/messages/count_tokens", "openai", "/messages/count_tokens"},
@@ -190,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formats_have_their_places),
         cmocka_unit_test(endpoints_are_found),
+        cmocka_unit_test(auxiliaries_have_their_own_echo),
         cmocka_unit_test(shared_paths_follow_the_hint),
         cmocka_unit_test(model_ids_keep_their_bytes),
         cmocka_unit_test(other_paths_are_nothing_of_ours),

@@ -1,8 +1,9 @@
 package Relay::Http2;
 
-# One HTTP/2 request without TLS, for what curl cannot show: bodies without a
-# length, and answers that come before the body was sent. Reads the status and
-# the body of the answer; its other headers stay packed.
+# HTTP/2 requests without TLS, for what curl cannot show: bodies without a
+# length, answers that come before the body was sent, and one connection that is
+# certainly used again. Reads the status and the body of an answer; its other
+# headers stay packed.
 
 =head1 SYNOPSIS
 
@@ -10,6 +11,9 @@ package Relay::Http2;
         headers => ['x-api-key' => $key], body => $bytes, length => 0);
     is $res->status, 413;       # also body, json, elapsed, clean (it ended well)
     is $res->{sent}, 65535;     # bytes of the body; reset: the code of RST_STREAM
+
+    my $c = Relay::Http2->new($port);   # one connection
+    $c->ask(POST => '/v1/messages', ...) for 1 .. 3;    # one after the other
 
 Options: length (0: no content-length), piece (bytes of a frame), hold (seconds
 between the head and the body), unfinished (the body does not end), timeout.
@@ -22,6 +26,7 @@ use Carp qw(croak);
 use IO::Select;
 use IO::Socket::INET;
 use JSON::PP ();
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
 
 use constant {
@@ -45,26 +50,38 @@ sub string {
     return $out . chr($n) . $text;
 }
 
-sub ask {
-    my ($class, $port, $method, $path, %o) = @_;
+sub new {
+    my ($class, $port) = @_;
     my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or croak "connect: $!";
+    setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, pack 'i', 1;
+    my $self = bless {
+        socket => $socket, port => $port, in => '', stream => -1, window => 65535, initial => 65535}, $class;
+    $self->put("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            . frame(SETTINGS, 0, 0, pack 'nN', 4, 1 << 24)
+            . frame(WINDOW_UPDATE, 0, 0, pack 'N', 1 << 30));
+    return $self;
+}
+
+# On a connection, or by the class on one of its own, to a port.
+sub ask {
+    my $self = shift;
+    $self = $self->new(shift) unless ref $self;
+    my ($method, $path, %o) = @_;
     my $body = $o{body};
     my @headers = (
-        ':method' => $method, ':scheme' => 'http', ':authority' => "127.0.0.1:$port", ':path' => $path,
+        ':method' => $method, ':scheme' => 'http', ':authority' => "127.0.0.1:$self->{port}", ':path' => $path,
         @{$o{headers} || []});
     push @headers, 'content-type' => 'application/json' if defined $body && !grep { lc eq 'content-type' } @headers;
     push @headers, 'content-length' => length $body if defined $body && !(exists $o{length} && !$o{length});
     my $block = '';
     while (my ($name, $value) = splice @headers, 0, 2) { $block .= "\0" . string(lc $name) . string($value) }
-    my $self = bless {
-        socket => $socket, in => '', left => defined $body ? $body : '', begin => time, sent => 0,
-        stream_window => 65535, window => 65535, initial => 65535, res => bless({body => ''}, 'Relay::Http2::Answer'),
-        piece => $o{piece} || 16384,
-        open => defined $body ? 1 : 0, unfinished => $o{unfinished}, hold => time + ($o{hold} || 0)}, $class;
-    $self->put("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-            . frame(SETTINGS, 0, 0, pack 'nN', 4, 1 << 24)
-            . frame(WINDOW_UPDATE, 0, 0, pack 'N', 1 << 24)
-            . frame(HEADERS, END_HEADERS | ($self->{open} ? 0 : END_STREAM), 1, $block));
+    $self->{stream} += 2;
+    $self->{res} = bless {body => ''}, 'Relay::Http2::Answer';
+    @$self{qw(left begin sent stream_window)} = (defined $body ? $body : '', time, 0, $self->{initial});
+    @$self{qw(piece open unfinished hold)}
+        = ($o{piece} || 16384, defined $body ? 1 : 0, $o{unfinished}, time + ($o{hold} || 0));
+    $self->put(frame(HEADERS, END_HEADERS | ($self->{open} ? 0 : END_STREAM), $self->{stream}, $block))
+        or $self->{gone} = 1;
     return $self->run(time + ($o{timeout} || 10));
 }
 
@@ -83,12 +100,13 @@ sub run {
     my ($self, $deadline) = @_;
     my $res = $self->{res};
     my $select = IO::Select->new($self->{socket});
-    while (time < $deadline && !$res->{ended} && !defined $res->{reset} && !$res->{gone}) {
+    while (time < $deadline && !$res->{ended} && !defined $res->{reset} && !$self->{gone}) {
         my $can = $self->{open} && time >= $self->{hold} && $self->send_data;
         next unless $select->can_read($can ? 0 : 0.02);
-        sysread $self->{socket}, $self->{in}, 65536, length $self->{in} or $res->{gone} = 1;
+        sysread $self->{socket}, $self->{in}, 65536, length $self->{in} or $self->{gone} = 1;
         $self->read_frames;
     }
+    $res->{gone} = $self->{gone};
     $res->{sent} = $self->{sent};
     $res->{elapsed} = time - $self->{begin};
     return $res;
@@ -103,7 +121,7 @@ sub send_data {
     my $last = !length $self->{left};
     return 0 if $last && $self->{unfinished} && !length $piece;
     $self->{open} = 0 if $last && !$self->{unfinished};
-    $self->put(frame(DATA, $last && !$self->{unfinished} ? END_STREAM : 0, 1, $piece)) or $self->{open} = 0;
+    $self->put(frame(DATA, $last && !$self->{unfinished} ? END_STREAM : 0, $self->{stream}, $piece)) or $self->{open} = 0;
     $self->{$_} -= length $piece for qw(window stream_window);
     $self->{sent} += length $piece;
     return $self->{open};
@@ -134,9 +152,9 @@ sub take {
         $self->put(frame(SETTINGS, ACK, 0, ''));
     }
     elsif ($type == PING && !($flags & ACK)) { $self->put(frame(PING, ACK, 0, $payload)) }
-    elsif ($type == WINDOW_UPDATE) { $self->{$stream ? 'stream_window' : 'window'} += unpack 'N', $payload }
-    elsif ($type == GOAWAY) { $res->{gone} = 1 }
-    elsif ($stream == 1) {
+    elsif ($type == WINDOW_UPDATE) { $self->{$stream ? 'stream_window' : 'window'} += unpack 'N', $payload if !$stream || $stream == $self->{stream} }
+    elsif ($type == GOAWAY) { $self->{gone} = 1 }
+    elsif ($stream == $self->{stream}) {
         if ($type == HEADERS) { $res->{status} = status_of($payload) }
         elsif ($type == DATA) { $res->{body} .= $payload }
         elsif ($type == RST_STREAM) { $res->{reset} = unpack 'N', $payload }

@@ -15,7 +15,7 @@ package Relay::Streams;
     my @parts = authored('messages');      # one string per event
     my $text = joined(@parts);
 
-C<ask> options: client (a Relay::Client whose connection is kept), headers,
+C<ask> options: client (a Relay::Client or Relay::Http2 whose connection is kept), headers,
 body (further members; "text" instead of all), http2, tls_http2, timeout.
 C<begin> sends and returns the client, for those who read for themselves or
 have many read at once: C<finish(seconds, clients)>.
@@ -32,6 +32,7 @@ use Test::More ();
 use Time::HiRes qw(time sleep);
 
 use Relay::Client;
+use Relay::Http2;
 use Relay::Mock;
 use Relay::Sse;
 
@@ -159,6 +160,11 @@ sub ask {
     my ($id, $body, $headers) = _request($dialect, $play, \%o);
     my $res;
     if (my $c = $o{client}) {
+        if ($c->isa('Relay::Http2')) {
+            $res = $c->ask(POST => $path{$dialect}, headers => [@{_key($dialect)}, @$headers], body => $body);
+            $res->{id} = $id;
+            return $res;
+        }
         _reconnect($t, $c);
         $c->request(POST => $path{$dialect}, headers => [@{_key($dialect)}, @$headers], body => $body);
         $res = $c->response;
@@ -172,11 +178,11 @@ sub ask {
     return $res;
 }
 
-# A kept connection that the server closed meanwhile is opened again.
+# A kept connection is opened again only if the last answer said that it would
+# be closed: after any other the server must take the next request.
 sub _reconnect {
     my ($t, $c) = @_;
-    $c->_read(0) unless $c->{ended};
-    return unless $c->{ended};
+    return unless ($c->{ended} || '') eq 'close';
     $c->close;
     my $new = $t->client;
     %$c = %$new;

@@ -115,7 +115,8 @@ sub relay_config {
 # workers (1), resolver (a Relay::Dns or text), http2 (a second port for h2
 # without TLS), tls (a third port, TLS with h1 and h2), module (0: without),
 # pass (text instead of "relay_pass;"), allow ([regex ...] of log lines that
-# the last checks forgive), env (names kept for workers).
+# the last checks forgive), env (names kept for workers), log_level (of the
+# error log: info).
 sub new {
     my ($class, %o) = @_;
     my $self = bless {workers => 1, module => 1, allow => [], owner => $$, %o,
@@ -191,7 +192,7 @@ sub _conf {
     }
     my $resolver = $self->{resolver} || '';
     $resolver = '127.0.0.1:' . $resolver->port . ' valid=1s ipv6=off' if ref $resolver;
-    my $level = $ENV{RELAY_DEBUG} ? 'debug' : 'info';
+    my $level = $self->_log_level;
     return <<"END";
 $main${\($self->{main} || '')}
 daemon off;
@@ -223,6 +224,8 @@ ${\($self->{location} || '')}
 }
 END
 }
+
+sub _log_level { my ($self) = @_; $ENV{RELAY_DEBUG} ? 'debug' : $self->{log_level} || 'info' }
 
 sub _listen {
     my ($self) = @_;
@@ -460,7 +463,8 @@ sub leaks {
     my $config = $self->{config} or return;
     my @secrets = grep { defined } map { ($_->{value}, $_->{key}) }
         map { ref $_ eq 'HASH' ? values %$_ : () } @$config{qw(provider_keys relay_keys)};
-    my $text = $ENV{RELAY_DEBUG} ? '' : $self->error_log;
+    # nginx itself writes the caller's headers to a debug log
+    my $text = $self->_log_level eq 'debug' ? '' : $self->error_log;
     $text .= slurp("$self->{dir}/access.log");
     return map { "found $_" } grep { length >= 8 && index($text, $_) >= 0 } @secrets;
 }
