@@ -19,9 +19,10 @@ parallel = $(if $(findstring --jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 # Values that `make run` and `make fuzz` take: make run RELAY_PORT=9000
 RELAY_PORT   ?= 8080
+RELAY_ADMIN_PORT ?= 8081
 RELAY_HOME   ?= ./.relay
 FUZZ_SECONDS ?= 60
-export RELAY_PORT RELAY_HOME DETACH
+export RELAY_PORT RELAY_ADMIN_PORT RELAY_HOME DETACH
 
 include ngx_relay_module/core/sources.mk
 
@@ -31,18 +32,31 @@ harden  := -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2
 ldhard  := -Wl,-z,relro -Wl,-z,now
 san     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
            -fno-sanitize-recover=undefined
-units   := $(patsubst t/unit/%.c,%,$(wildcard t/unit/test_*.c))
+
+# relayd and relayctl: control-plane/, core/ and these libraries.
+control := $(patsubst control-plane/%.c,%,$(filter-out control-plane/relayctl%.c,$(wildcard control-plane/*.c)))
+control_flags := -I$(core) -Icontrol-plane -I/usr/include/postgresql
+control_libs  := -Wl,--as-needed -lmicrohttpd -lpq -ljansson -lcurl -lhiredis -lsodium -lssl \
+                 -lcrypto -lpthread
+
+# Unit tests of control-plane/ need its libraries; those of core/ do without.
+units         := $(patsubst t/unit/%.c,%,$(wildcard t/unit/test_*.c))
+control_units := $(filter test_cp_%,$(units))
+core_units    := $(filter-out test_cp_%,$(units))
 fuzzers := $(patsubst t/fuzz/%.c,%,$(wildcard t/fuzz/fuzz_*.c))
 
 run_packages  := nginx nginx-dev gcc libc6-dev libssl-dev zlib1g-dev libzstd-dev \
-                 libpcre2-dev ca-certificates curl:curl flock:util-linux
+                 libpcre2-dev ca-certificates curl:curl flock:util-linux \
+                 libpq-dev libjansson-dev libmicrohttpd-dev libsodium-dev \
+                 libcurl4-openssl-dev libhiredis-dev postgresql redis-server:redis-server
 test_packages := $(run_packages) libcmocka-dev valgrind clang libclang-rt-14-dev llvm \
-                 perl openssl node:nodejs npm:npm libio-socket-ssl-perl
+                 perl openssl node:nodejs npm:npm libio-socket-ssl-perl \
+                 libjson-validator-perl libcryptx-perl
 lint_packages := $(run_packages) clang-format shellcheck perl
 asan_packages := $(test_packages) dpkg-dev
-bench_packages := $(run_packages) perl valgrind wrk nghttp2-client
+bench_packages := $(run_packages) perl valgrind
 
-.PHONY: all build deps test-deps run stop status test unit lint fuzz asan bench install \
+.PHONY: all build deps test-deps run stop status reset catalog-check test unit lint fuzz asan bench install \
         clean help compat FORCE
 
 all: build
@@ -53,7 +67,7 @@ help: ## this list
 
 # ---- building ----------------------------------------------------------------
 
-build: build/ngx_relay_module.so build/relayctl ## the module, for this machine's nginx
+build: build/ngx_relay_module.so build/relayctl build/relayd ## the module for this machine's nginx, relayd, relayctl
 
 deps: ## installs what building and running need (Debian)
 	@docker/launcher/packages $(run_packages)
@@ -81,10 +95,51 @@ $(eval $(call core_flavour,build,$(CC),$(harden)))
 $(eval $(call core_flavour,build/asan,$(CC),$(san)))
 $(eval $(call core_flavour,build/fuzz,$(CLANG),$(san) -fsanitize=fuzzer-no-link))
 
+# The control plane, in the same way; $(1) directory, $(2) compiler, $(3) flags.
+# What is embedded is read by the assembler: objects follow from the files.
+define control_flavour
+$(1)/control-plane/%.o: control-plane/%.c Makefile
+	@mkdir -p $$(@D)
+	@echo "  $$@"
+	@$(2) $(warn) $(3) $(control_flags) -MMD -MP -c -o $$@ $$<
+
+$(1)/control-plane/seed.o: control-plane/seed.c build/catalog.json Makefile
+	@mkdir -p $$(@D)
+	@echo "  $$@"
+	@$(2) $(warn) $(3) $(control_flags) -DRELAY_CATALOG='"build/catalog.json"' -MMD -MP -c -o $$@ $$<
+
+$(1)/control-plane/migrations.o: build/migrations.c
+	@mkdir -p $$(@D)
+	@echo "  $$@"
+	@$(2) $(warn) $(3) $(control_flags) -MMD -MP -c -o $$@ $$<
+
+$(1)/librelay_control.a: $$(patsubst %,$(1)/control-plane/%.o,$$(filter-out relayd,$$(control)) migrations)
+	@rm -f $$@
+	@ar rcs $$@ $$^
+
+$(1)/relayd: $(1)/control-plane/relayd.o $(1)/librelay_control.a $(1)/librelay_core.a
+	@echo "  $$@"
+	@$(2) $(3) $$(if $$(findstring sanitize,$(3)),,$(ldhard)) -o $$@ $$^ $(control_libs)
+
+-include $$(patsubst %,$(1)/control-plane/%.d,$$(control) migrations)
+endef
+
+$(eval $(call control_flavour,build,$(CC),$(harden)))
+# With sanitizers, gcc sees truncation where texts are cut on purpose.
+$(eval $(call control_flavour,build/asan,$(CC),$(san) -Wno-format-truncation))
+
+build/migrations.c: control-plane/embed $(wildcard migrations/*.sql)
+	@mkdir -p $(@D)
+	@control-plane/embed migrations migration_t migrate.h $(sort $(filter %.sql,$^)) >$@
+
+build/catalog.json: $(shell find catalog -name '*.json' 2>/dev/null) \
+                    control-plane/relayctl_config.c | build/relayctl
+	@build/relayctl catalog compile catalog >$@
+
 build/relayctl: $(wildcard control-plane/relayctl*.c control-plane/*.h) build/librelay_core.a Makefile
 	@echo "  $@"
-	@$(CC) $(warn) $(harden) $(ldhard) -I$(core) -Icontrol-plane -o $@ \
-	    $(filter %.c,$^) build/librelay_core.a -lcrypto
+	@$(CC) $(warn) $(harden) $(ldhard) $(control_flags) -o $@ \
+	    $(filter %.c,$^) build/librelay_core.a $(control_libs)
 
 # The module is built by nginx's own build system, inside a copy of what the
 # package nginx-dev brings: headers and flags of exactly this nginx. Another
@@ -133,21 +188,37 @@ compat: ## compiles the module against NGINX_SRC=/path/to/nginx, CC=gcc or clang
 
 # ---- running -----------------------------------------------------------------
 
-run: ## starts nginx with the module; RELAY_PORT=8080 RELAY_HOME=./.relay DETACH=1
+# ONLY=module runs nginx with the module alone, from config/relay.json.
+launcher := docker/launcher/$(if $(filter module,$(ONLY)),relay,box)
+
+run: ## starts Relay; RELAY_PORT=8080 RELAY_ADMIN_PORT=8081 RELAY_HOME=./.relay DETACH=1 ONLY=module
 	@$(MAKE) -s deps
 	@$(MAKE) -s build
-	@exec docker/launcher/relay start
+	@exec $(launcher) start
 
 stop: ## stops what `make run` started, streams first
-	@docker/launcher/relay stop
+	@$(launcher) stop
 
 status: ## says whether it runs, and where
-	@docker/launcher/relay status
+	@$(launcher) status
+
+reset: ## deletes all that `make run` keeps, after asking
+	@docker/launcher/box reset
+
+catalog-check: ## checks the catalog against its schemas and itself
+	@docker/launcher/packages perl libjson-validator-perl
+	@catalog/check
 
 # ---- testing -----------------------------------------------------------------
 
 define unit_flavour
-$(1)/unit/test_%: t/unit/test_%.c $(1)/librelay_core.a Makefile
+$(control_units:%=$(1)/unit/%): $(1)/unit/%: t/unit/%.c $(1)/librelay_control.a $(1)/librelay_core.a Makefile
+	@mkdir -p $$(@D)
+	@echo "  $$@"
+	@$(CC) $(warn) $(2) $(control_flags) -MMD -MP -o $$@ $$< $(1)/librelay_control.a \
+	    $(1)/librelay_core.a -lcmocka $(control_libs)
+
+$(core_units:%=$(1)/unit/%): $(1)/unit/%: t/unit/%.c $(1)/librelay_core.a Makefile
 	@mkdir -p $$(@D)
 	@echo "  $$@"
 	@$(CC) $(warn) $(2) -I$(core) -MMD -MP -o $$@ $$< $(1)/librelay_core.a -lcmocka -lcrypto
@@ -195,8 +266,10 @@ fuzz: $(fuzzers:%=build/fuzz/%) ## each fuzz target for FUZZ_SECONDS=60
 asan: ## unit and end-to-end tests under AddressSanitizer and UBSan
 	@docker/launcher/packages $(asan_packages)
 	@t/asan/nginx-source build/asan/nginx-src
-	@$(MAKE) -s $(parallel) build/relayctl build/asan/nginx $(units:%=build/asan/unit/%)
+	@$(MAKE) -s $(parallel) build/relayctl build/asan/relayd build/asan/nginx \
+	    $(units:%=build/asan/unit/%)
 	@source t/asan/options && RELAY_NGINX="$$PWD/build/asan/nginx" RELAY_MODULE=static \
+	    RELAY_RELAYD="$$PWD/build/asan/relayd" \
 	    t/suite/run --out build/asan/test --unit build/asan/unit unit e2e
 
 build/asan/module.key: FORCE
@@ -225,6 +298,7 @@ doc          := /usr/share/doc/relay
 install: build ## the module into this machine's nginx; DESTDIR is honoured
 	install -D -m 644 build/ngx_relay_module.so '$(DESTDIR)$(modules_path)/ngx_relay_module.so'
 	install -D -m 755 build/relayctl '$(DESTDIR)/usr/bin/relayctl'
+	install -D -m 755 build/relayd '$(DESTDIR)/usr/sbin/relayd'
 	install -d '$(DESTDIR)$(doc)/config'
 	install -m 644 config/*.conf config/*.json '$(DESTDIR)$(doc)/config/'
 	install -m 644 README.md LICENSE '$(DESTDIR)$(doc)/'

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "overlay.h"
+#include "resource_row.h"
 
 extern const resource_t host_resource, model_resource, provider_key_resource, pool_resource,
     policy_resource, relay_key_resource;
@@ -27,7 +28,10 @@ static const struct {
     {"policies", &policy_resource, NULL},
     {"relay_keys", &relay_key_resource, NULL},
 };
-enum { SECTIONS = sizeof(sections) / sizeof(sections[0]) };
+enum {
+    SECTIONS = sizeof(sections) / sizeof(sections[0]),
+    POINTER_MAX = sizeof(((problem_t *)0)->faults[0].pointer)
+};
 
 static const field_t any_item = {.type = FIELD_ANY, .description = "As POST takes it."};
 
@@ -154,9 +158,11 @@ typedef struct {
 static void prefix_faults(problem_t *problem, const char *section, const char *name)
 {
     for (size_t i = 0; i < problem->nfaults; i++) {
-        char pointer[sizeof(problem->faults[i].pointer)];
-        snprintf(pointer, sizeof(pointer), "/%s/%s%s", section, name, problem->faults[i].pointer);
-        memcpy(problem->faults[i].pointer, pointer, sizeof(pointer));
+        char below[POINTER_MAX], pointer[2 * POINTER_MAX], prefix[80];
+        snprintf(prefix, sizeof(prefix), "/%s", section);
+        pointer_below(below, sizeof(below), prefix, name);
+        snprintf(pointer, sizeof(pointer), "%s%s", below, problem->faults[i].pointer);
+        snprintf(problem->faults[i].pointer, POINTER_MAX, "%.*s", POINTER_MAX - 1, pointer);
     }
 }
 
@@ -166,10 +172,6 @@ static bool add_step(apply_t *apply, const char *verb, const char *section, cons
     json_t *step = json_pack("{s:s, s:s, s:s, s:O?, s:O?}", "verb", verb, "section", section,
                              "name", name, "before", before, "after", after);
 
-    if (step != NULL && before == NULL)
-        json_object_set_new(step, "before", json_null());
-    if (step != NULL && after == NULL)
-        json_object_set_new(step, "after", json_null());
     return json_array_append_new(apply->steps, step) == 0 ||
            problem_set(&apply->request->problem, PROBLEM_INTERNAL, "Out of memory.");
 }
@@ -206,6 +208,9 @@ static bool apply_entry(apply_t *apply, const resource_t *resource, const char *
     if (document == NULL)
         return problem_fault(&request->problem, "", "shall be an object");
 
+    const char *named = json_string_value(json_object_get(document, "name"));
+    if (named != NULL && strcmp(named, name) != 0)
+        problem_fault(&request->problem, "/name", "differs from the name of the entry");
     json_object_set_new(document, "name", json_string(name));
     ok = schema_check(resource->schema, SCHEMA_CREATE, document, &request->problem);
 
@@ -275,12 +280,16 @@ static bool prune_one(apply_t *apply, size_t number, const char *name)
     request_t *request = apply->request;
     const char *target = request->target, *if_match = request->if_match;
     json_t *before = resource_export(request, sections[number].resource, name);
+    const char *section =
+        sections[number].patches != NULL && is_patch(request, sections[number].resource, name)
+            ? sections[number].patches
+            : sections[number].section;
     reply_t one = {.status = 0};
 
     request->target = name;
     request->if_match = "*";
     bool ok = resource_delete_of(request, sections[number].resource, &one) &&
-              add_step(apply, "delete", sections[number].section, name, before, NULL);
+              add_step(apply, "delete", section, name, before, NULL);
     request->target = target;
     request->if_match = if_match;
 
@@ -306,23 +315,26 @@ static bool prune_section(apply_t *apply, size_t number)
     return ok;
 }
 
-static bool wants_prune(const request_t *request)
+static bool read_prune(request_t *request, bool *prune)
 {
-    const char *prune = request_query(request, "prune");
+    const char *given = request_query(request, "prune");
 
-    return prune != NULL && strcmp(prune, "true") == 0;
+    *prune = given != NULL && strcmp(given, "true") == 0;
+    return given == NULL || *prune || strcmp(given, "false") == 0 ||
+           problem_set(&request->problem, PROBLEM_INVALID_REQUEST,
+                       "The query parameter prune is true or false.");
 }
 
 static bool apply_all(request_t *request, reply_t *reply)
 {
     apply_t apply = {request, reply, json_array(), json_object()};
-    bool ok = true;
+    bool prune, ok = read_prune(request, &prune);
 
     for (size_t i = 0; ok && i < SECTIONS; i++)
         ok = (sections[i].patches == NULL ||
               apply_section(&apply, sections[i].resource, sections[i].patches, true)) &&
              apply_section(&apply, sections[i].resource, sections[i].section, false);
-    for (size_t i = SECTIONS; ok && wants_prune(request) && i-- > 0;)
+    for (size_t i = SECTIONS; ok && prune && i-- > 0;)
         ok = prune_section(&apply, i);
 
     if (ok && json_object_size(apply.minted) > 0)

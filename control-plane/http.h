@@ -40,12 +40,17 @@ typedef struct request_s {
     session_t *session; /* in a transaction of that workspace; NULL on routes that need none */
     problem_t problem;
 
-    void *connection; /* libmicrohttpd's, for http.c */
+    void *exchange; /* http's own: exchange.h */
 } request_t;
 
 /* NULL if the query does not have it. */
 const char *request_query(const request_t *request, const char *name);
 const char *request_header(const request_t *request, const char *name);
+/*
+ * Gives up the transaction and its connection, before something slow that
+ * needs neither (a call to a provider). Not for routes that change something.
+ */
+void request_end_session(request_t *request);
 
 typedef struct {
     unsigned status;
@@ -58,7 +63,8 @@ typedef struct {
     unsigned retry_after_s;
     bool changed;       /* configuration was changed: publish after the commit */
     long long revision; /* of that change, taken with publish_stamp(); 0: http.c takes it */
-    bool shows_secret;  /* body shows something once: not kept for Idempotency-Key */
+    bool shows_secret;  /* body shows something once, in members that its schema marks
+                           FIELD_OPTIONAL_ANSWER: they are not kept for Idempotency-Key */
 } reply_t;
 
 /* Fills *reply and returns true, or fills request->problem and returns false (then: rollback). */
@@ -67,11 +73,11 @@ typedef bool (*handler_t)(request_t *request, reply_t *reply);
 typedef enum {
     ROUTE_OPEN = 1,       /* no authentication: health, version, set-up, OpenAPI */
     ROUTE_NO_SESSION = 2, /* no database transaction */
-    ROUTE_CHANGES =
-        4,           /* takes Idempotency-Key and dry_run; committed if the handler returns true */
-    ROUTE_MATCH = 8, /* If-Match is mandatory */
-    ROUTE_LIST = 16, /* takes limit, cursor; answers {"items": [], "next_cursor"} */
-    ROUTE_PLAIN = 32 /* the answer is not JSON */
+    ROUTE_CHANGES = 4,    /* takes Idempotency-Key, dry_run and wait; committed if the handler
+                             returns true. Without this flag nothing is committed */
+    ROUTE_MATCH = 8,      /* If-Match is mandatory */
+    ROUTE_LIST = 16,      /* takes limit, cursor; answers {"items": [], "next_cursor"} */
+    ROUTE_PLAIN = 32      /* the answer is not JSON */
 } route_flags_t;
 
 typedef struct {
@@ -96,13 +102,13 @@ typedef struct {
     const route_t *routes;
     size_t count;
 } route_table_t;
-extern const route_table_t route_tables[];
+extern const route_table_t *const route_tables[];
 extern const size_t route_tables_count;
 
 typedef struct http_s http_t;
 struct relayd_s;
 
-/* listen: "unix:/path" or "address:port". */
+/* listen: "unix:/path", or a loopback address and a port. */
 http_t *http_start(struct relayd_s *relayd, const char *listen, char *error, size_t error_size);
 /* Requests under way are finished. */
 void http_stop(http_t *http);

@@ -1,9 +1,12 @@
 /* Models: what callers ask for. The catalog's, patched or not, and a workspace's own. */
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "host_origin.h"
 #include "overlay.h"
+#include "resource_row.h"
 
 static const field_t alias_item = {
     .type = FIELD_TEXT, .min = 1, .max = 256, .description = "Another name."};
@@ -34,7 +37,7 @@ static const field_t offer_item = {
     .type = FIELD_OBJECT, .schema = &offer_schema, .description = "A host that has it."};
 
 static const field_t fields[] = {
-    OVERLAY_BASE_FIELDS(256, "^[!#-+.-\\[\\]-~-]+$"),
+    OVERLAY_BASE_FIELDS(256, "^([!#-&(-+.-[^-~-]|\\])+$"),
     {.name = "display_name", .type = FIELD_TEXT, .max = 256, .description = "For people."},
     {.name = "owned_by", .type = FIELD_TEXT, .max = 256, .description = "Shown in model lists."},
     {.name = "created",
@@ -68,9 +71,58 @@ static const schema_t schema = SCHEMA("Model", fields);
 
 static const overlay_t overlay;
 
+/* All names that the model answers to. */
+static json_t *names_of(const change_t *change, const json_t *effective)
+{
+    json_t *names = json_pack("[s]", change->name), *alias;
+    size_t i;
+
+    json_array_foreach(json_object_get(effective, "aliases"), i, alias)
+        json_array_append(names, alias);
+    return names;
+}
+
+/* Among the models of a workspace, its own and those that it patched, a name leads to one. */
+static PGresult *taken(request_t *request, const change_t *change, const char *names)
+{
+    return SESSION_QUERY(
+        request->session,
+        "SELECT mine.place - 1, o.name FROM (SELECT r.name, coalesce(r.spec -> 'aliases',"
+        " c.document -> 'aliases', '[]') AS aliases FROM model r"
+        " LEFT JOIN catalog_model c ON c.name = r.template"
+        " WHERE r.workspace_id = $1::uuid AND r.name <> $2) o,"
+        " jsonb_array_elements_text($3::jsonb) WITH ORDINALITY AS mine (name, place)"
+        " WHERE mine.name = o.name OR (jsonb_typeof(o.aliases) = 'array'"
+        " AND o.aliases ? mine.name) LIMIT 1",
+        change->workspace_id, change->name, names);
+}
+
+static bool names_free(change_t *change)
+{
+    request_t *request = change->request;
+    json_t *effective = overlay_after(change, &overlay);
+    json_t *names = names_of(change, effective);
+    char *text = json_dumps(names, JSON_COMPACT), pointer[64] = "/name";
+    PGresult *rows = text == NULL ? NULL : taken(request, change, text);
+    bool ok = rows != NULL || row_database_problem(request);
+
+    if (ok && PQntuples(rows) == 1) {
+        long place = strtol(PQgetvalue(rows, 0, 0), NULL, 10);
+        if (place > 0)
+            snprintf(pointer, sizeof(pointer), "/aliases/%ld", place - 1);
+        ok = problem_fault(&request->problem, pointer, "the model \"%.200s\" has this name",
+                           PQgetvalue(rows, 0, 1));
+    }
+    PQclear(rows);
+    free(text);
+    json_decref(names);
+    json_decref(effective);
+    return ok;
+}
+
 static bool check(change_t *change)
 {
-    return overlay_check(change, &overlay);
+    return overlay_check(change, &overlay) && (change->after == NULL || names_free(change));
 }
 
 static bool show(request_t *request, const PGresult *row, int index, json_t *shown)

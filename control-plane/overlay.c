@@ -2,14 +2,18 @@
 
 #include "overlay.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config_check.h"
 #include "identifier.h"
+#include "reference_row.h"
+#include "resource_row.h"
 
-enum { SQL_MAX = 1024 };
+enum { SQL_MAX = 1024, POINTER_MAX = 256 };
+#define NUMBER_MAX 9007199254740992.0 /* 2^53: exact in every JSON reader */
 
 const char *const overlay_sources[] = {"catalog", "patched", "own", NULL};
 
@@ -106,7 +110,8 @@ bool overlay_refer(request_t *request, const overlay_t *overlay, const char *id_
 
 /* ---- answers ---- */
 
-static bool add_effective(json_t *shown, const json_t *template, const json_t *spec, bool own)
+static bool add_effective(const schema_t *schema, json_t *shown, const json_t *template,
+                          const json_t *spec, bool own)
 {
     json_t *effective = effective_of(own ? NULL : template, spec);
     bool ok = effective != NULL && json_object_update_missing(shown, effective) == 0;
@@ -116,8 +121,8 @@ static bool add_effective(json_t *shown, const json_t *template, const json_t *s
                                     : spec != NULL ? "patched"
                                                    : "catalog"));
     if (!own && spec != NULL) {
-        json_object_set(shown, "template", (json_t *)template);
-        json_object_set(shown, "patch", (json_t *)spec);
+        json_object_set_new(shown, "template", row_in_order(schema, json_deep_copy(template)));
+        json_object_set_new(shown, "patch", row_in_order(schema, json_deep_copy(spec)));
     }
     json_decref(effective);
     return ok;
@@ -137,10 +142,10 @@ static json_t *show_entry(const overlay_t *overlay, const PGresult *row, int ind
         json_object_set_new(shown, "created_at", json_string(PQgetvalue(row, index, CREATED)));
         json_object_set_new(shown, "updated_at", json_string(PQgetvalue(row, index, UPDATED)));
     }
-    add_effective(shown, template, spec, own);
+    add_effective(overlay->resource->schema, shown, template, spec, own);
     json_decref(template);
     json_decref(spec);
-    return shown;
+    return row_in_order(overlay->resource->schema, shown);
 }
 
 /* The engine has put the spec's members in already: of a patch, they are not the entry's. */
@@ -165,7 +170,8 @@ bool overlay_show(request_t *request, const overlay_t *overlay, const PGresult *
     }
 
     /* Gone from the catalog: what is left is the patch. */
-    bool ok = add_effective(shown, template, spec, own || template == NULL);
+    bool ok =
+        add_effective(overlay->resource->schema, shown, template, spec, own || template == NULL);
     json_decref(template);
     json_decref(spec);
     return ok;
@@ -249,12 +255,51 @@ static bool is_patch(change_t *change)
     return patch;
 }
 
+json_t *overlay_after(change_t *change, const overlay_t *overlay)
+{
+    json_t *template =
+        is_patch(change) ? template_of(change->request, overlay, change->name) : NULL;
+    json_t *effective = effective_of(template, change->after);
+
+    json_decref(template);
+    return effective;
+}
+
+/*
+ * Members that are described elsewhere may have any number: the database would
+ * write a large one with all its digits, as no JSON reader takes it.
+ */
+static bool numbers_ok(request_t *request, const json_t *value, const char *pointer)
+{
+    char below[POINTER_MAX];
+    const char *name;
+    json_t *item;
+    size_t i;
+    bool ok = true;
+
+    if (json_is_number(value) && fabs(json_number_value(value)) > NUMBER_MAX)
+        return problem_fault(&request->problem, pointer, "is a number beyond 2^53: use a text");
+    json_array_foreach(value, i, item)
+    {
+        snprintf(below, sizeof(below), "%s/%zu", pointer, i);
+        ok = numbers_ok(request, item, below) && ok;
+    }
+    json_object_foreach((json_t *)value, name, item)
+    {
+        pointer_below(below, sizeof(below), pointer, name);
+        ok = numbers_ok(request, item, below) && ok;
+    }
+    return ok;
+}
+
 bool overlay_check(change_t *change, const overlay_t *overlay)
 {
     request_t *request = change->request;
 
     if (change->after == NULL)
         return true;
+    if (!numbers_ok(request, change->after, ""))
+        return false;
 
     json_t *template = template_of(request, overlay, change->name);
     bool patch = template != NULL && is_patch(change);
@@ -309,7 +354,9 @@ static bool patch_first_time(request_t *request, const overlay_t *overlay, reply
     change.verb = "patched";
     change_column(&change, "template", request->target);
 
-    ok = ok && change.after != NULL && identifier_new(change.id) && resource_close(&change, reply);
+    ok = ok && change.after != NULL && identifier_new(change.id) &&
+         references_store(request, overlay->resource->schema, change.after) &&
+         resource_close(&change, reply);
     change_free(&change);
     return ok;
 }
@@ -322,7 +369,8 @@ static bool patch_again(request_t *request, const overlay_t *overlay, reply_t *r
     if (ok) {
         change.verb = "patched";
         compose(change.after, request->body);
-        ok = resource_close(&change, reply);
+        ok = references_store(request, overlay->resource->schema, change.after) &&
+             resource_close(&change, reply);
     }
     change_free(&change);
     return ok;
@@ -350,7 +398,8 @@ bool overlay_set_patch(request_t *request, const resource_t *resource, const cha
     change_column(&change, "template", name);
     json_decref(change.after);
     change.after = json_deep_copy(patch);
-    ok = ok && resource_close(&change, reply);
+    ok = ok && references_store(request, resource->schema, change.after) &&
+         resource_close(&change, reply);
 
     change_free(&change);
     json_decref(before);

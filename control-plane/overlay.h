@@ -60,6 +60,9 @@ extern const char *const overlay_sources[];
 /* What is in effect under name, owned by the caller; NULL: nothing, and no problem set. */
 json_t *overlay_effective(request_t *request, const overlay_t *overlay, const char *name);
 
+/* What will be in effect after a change, owned by the caller. */
+json_t *overlay_after(change_t *change, const overlay_t *overlay);
+
 /* For the kind's resource_t and routes; the routes' data is an overlay_t. */
 bool overlay_check(change_t *change, const overlay_t *overlay);
 bool overlay_show(request_t *request, const overlay_t *overlay, const PGresult *row, int index,

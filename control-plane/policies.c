@@ -1,5 +1,8 @@
 /* Policies: which models a relay key may use, through which pools. */
 
+#include <stdio.h>
+
+#include "config_check.h"
 #include "policy_fields.h"
 #include "resource.h"
 
@@ -57,6 +60,39 @@ static const field_t fields[] = {
 };
 const schema_t policy_schema = SCHEMA("Policy", fields);
 
+static bool no_pool_twice(change_t *change)
+{
+    json_t *seen = json_object(), *pool;
+    char pointer[64];
+    size_t i;
+
+    json_array_foreach(json_object_get(change->after, "pools"), i, pool)
+    {
+        if (json_object_get(seen, json_string_value(pool)) != NULL) {
+            snprintf(pointer, sizeof(pointer), "/pools/%zu", i);
+            problem_fault(&change->request->problem, pointer, "is in this policy already");
+        }
+        json_object_set_new(seen, json_string_value(pool), json_true());
+    }
+    json_decref(seen);
+    return change->request->problem.code == PROBLEM_NONE;
+}
+
+/* As workers read it; its pools are references, which are checked already. */
+static bool check(change_t *change)
+{
+    json_t *entry = json_copy(change->after);
+
+    if (entry == NULL)
+        return true;
+    json_object_del(entry, "pools");
+    json_object_del(entry, "description");
+    bool ok = no_pool_twice(change) && config_check_entry("policies", change->name, entry, NULL,
+                                                          false, &change->request->problem);
+    json_decref(entry);
+    return ok;
+}
+
 const resource_t policy_resource = {
     .kind = "policy",
     .plural = "policies",
@@ -65,8 +101,10 @@ const resource_t policy_resource = {
     .table = "policy",
     .schema = &policy_schema,
     .published = true,
+    .fixed_name = true,
+    .check = check,
 };
 
 static const route_t routes[] = {
-    RESOURCE_ROUTES(&policy_resource, "policies", "Policy", &policy_schema)};
+    RESOURCE_ROUTES(&policy_resource, "policies", "Policy", "Policies", &policy_schema)};
 const route_table_t policy_routes = {routes, sizeof(routes) / sizeof(routes[0])};

@@ -76,5 +76,6 @@ const resource_t pool_resource = {
     .check = check,
 };
 
-static const route_t routes[] = {RESOURCE_ROUTES(&pool_resource, "pools", "Pool", &schema)};
+static const route_t routes[] = {
+    RESOURCE_ROUTES(&pool_resource, "pools", "Pool", "Pools", &schema)};
 const route_table_t pool_routes = {routes, sizeof(routes) / sizeof(routes[0])};

@@ -54,16 +54,37 @@ static const char *text_of(const json_t *object, const char *name, const char *f
     return text != NULL ? text : fallback;
 }
 
+/* Where the host lists its models, below its base URL: the key goes nowhere else. */
 static bool url_of(const json_t *host, char url[URL_MAX])
 {
     const char *base = text_of(host, "base_url", "");
     const char *path = text_of(json_object_get(host, "facts"), "models_path", "/models");
     size_t len = strlen(base);
 
+    if (strstr(path, "://") != NULL || strchr(path, '{') != NULL)
+        path = "/models";
+
     while (len > 0 && base[len - 1] == '/')
         len--;
     return snprintf(url, URL_MAX, "%.*s%s%s", (int)len, base, path[0] == '/' ? "" : "/", path) <
            URL_MAX;
+}
+
+/* Other ways than a header need more than one call, or a signature. */
+static bool takes_header(const json_t *host)
+{
+    const char *type = text_of(json_object_get(host, "auth"), "type", "header");
+
+    return strcmp(type, "header") == 0 || strcmp(type, "none") == 0;
+}
+
+/* As it stands it would end the header, or start another one. */
+static bool fits_header(const secret_t *secret)
+{
+    for (size_t i = 0; i < secret->len; i++)
+        if (secret->bytes[i] < ' ' || secret->bytes[i] >= 0x7f)
+            return false;
+    return true;
 }
 
 static struct curl_slist *headers_of(const json_t *host, const secret_t *secret)
@@ -77,7 +98,7 @@ static struct curl_slist *headers_of(const json_t *host, const secret_t *secret)
     const char *name;
     json_t *value;
 
-    if (secret->len > 0) {
+    if (secret->len > 0 && strcmp(text_of(auth, "type", "header"), "none") != 0) {
         snprintf(line, sizeof(line), "%s: %s%.*s", header, prefix, (int)secret->len,
                  (const char *)secret->bytes);
         list = curl_slist_append(list, line);
@@ -169,10 +190,17 @@ void probe_key(const json_t *host, const secret_t *secret, probe_t *probe)
 {
     char url[URL_MAX];
     CURL *curl = curl_easy_init();
-    struct curl_slist *headers = headers_of(host, secret);
+    bool possible = takes_header(host) && fits_header(secret);
+    struct curl_slist *headers = possible ? headers_of(host, secret) : NULL;
 
     *probe = (probe_t){.outcome = "unavailable"};
-    if (curl == NULL || headers == NULL || !url_of(host, url))
+    if (!takes_header(host))
+        say(probe, "unavailable",
+            "The host does not take its key in a header: that cannot be tested here.");
+    else if (!fits_header(secret))
+        say(probe, "refused",
+            "The key has characters that no header can carry. Has it a line feed in it?");
+    else if (curl == NULL || headers == NULL || !url_of(host, url))
         say(probe, "unavailable", "The call could not be prepared.");
     else
         run(curl, host, url, headers, probe);

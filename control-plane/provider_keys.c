@@ -13,6 +13,7 @@
 #include "host_origin.h"
 #include "probe.h"
 #include "relayd.h"
+#include "resource_row.h"
 
 enum { OVERLAP_MAX_S = 30 * 24 * 60 * 60, VERSION_TEXT = 24, TIME_TEXT = 32 };
 
@@ -162,11 +163,29 @@ static bool gives_value(const json_t *given)
            json_is_string(json_object_get(given, "value_from"));
 }
 
-/* Without a new value the old one stays, unless it would go somewhere else now. */
+/* A key without a value is none. */
+static bool takes_value_away(const json_t *given)
+{
+    return !gives_value(given) && (json_is_null(json_object_get(given, "value")) ||
+                                   json_is_null(json_object_get(given, "value_from")));
+}
+
+static bool same_host(const change_t *change)
+{
+    return json_equal(json_object_get(change->before, "host"),
+                      json_object_get(change->after, "host"));
+}
+
+/*
+ * Without a new value the old one stays, unless this would send it somewhere
+ * else. Where its host has gone is another matter: that shows as "moved".
+ */
 static bool keep_value(change_t *change, const stored_t *stored)
 {
     char origin[HOST_ORIGIN_MAX];
 
+    if (stored->sealed[0] != '\0' && same_host(change))
+        return true;
     if (!origin_of_host(change, origin))
         return false;
     if (strcmp(origin, stored->origin) == 0)
@@ -188,6 +207,11 @@ static bool check(change_t *change)
         return true;
     if (change->before == NULL)
         return take_value(change, change->given, 0);
+    if (takes_value_away(change->given))
+        return problem_fault(&change->request->problem,
+                             json_is_null(json_object_get(change->given, "value")) ? "/value"
+                                                                                   : "/value_from",
+                             "cannot be taken away: give another one");
     if (!stored_read(change, &stored))
         return false;
 
@@ -340,6 +364,67 @@ static bool rotate(request_t *request, reply_t *reply)
     return ok;
 }
 
+/* ---- :rollback ---- */
+
+/* The value before as a request would give it. NULL: there is none, or it does not open. */
+static json_t *previous_value(change_t *change)
+{
+    PGresult *row = SESSION_QUERY(change->request->session,
+                                  "SELECT previous_sealed, previous_version, origin"
+                                  " FROM provider_key WHERE id = $1::uuid"
+                                  " AND previous_sealed IS NOT NULL AND previous_until > now()",
+                                  change->id);
+    secret_t secret = {.bytes = NULL};
+    json_t *given = NULL;
+
+    if (row != NULL && PQntuples(row) == 1) {
+        secret_place_t place = {.workspace_id = change->workspace_id,
+                                .row_id = change->id,
+                                .version = PQgetvalue(row, 0, 1),
+                                .origin = PQgetvalue(row, 0, 2)};
+        if (secret_open(relayd.secrets, change->request->session, &place, PQgetvalue(row, 0, 0),
+                        &secret))
+            given = json_pack("{s:s%}", "value", (const char *)secret.bytes, secret.len);
+    }
+    secret_free(&secret);
+    PQclear(row);
+    return given;
+}
+
+/* jansson's copy is not left in the heap. */
+static void forget(json_t *given)
+{
+    const char *value = json_string_value(json_object_get(given, "value"));
+
+    if (value != NULL)
+        OPENSSL_cleanse((char *)value, strlen(value));
+    json_decref(given);
+}
+
+static bool rollback(request_t *request, reply_t *reply)
+{
+    change_t change;
+    json_t *given = NULL;
+    bool ok = resource_open(request, &provider_key_resource, &change);
+
+    if (ok) {
+        given = previous_value(&change);
+        ok = given != NULL || problem_set(&request->problem, PROBLEM_CONFLICT,
+                                          "There is no value before that is still kept.");
+    }
+    if (ok) {
+        change.verb = "rolled back";
+        change.given = given;
+        change_column(&change, "previous_sealed", NULL);
+        change_column(&change, "previous_version", NULL);
+        change_column(&change, "previous_until", NULL);
+        ok = resource_close(&change, reply);
+    }
+    forget(given);
+    change_free(&change);
+    return ok;
+}
+
 /* ---- :disable, :enable ---- */
 
 static bool set_disabled(request_t *request, reply_t *reply, bool disabled)
@@ -408,15 +493,23 @@ static bool secret_of_row(request_t *request, const PGresult *row, const json_t 
     return secret_open(relayd.secrets, request->session, &place, PQgetvalue(row, 0, 2), secret);
 }
 
-static bool test_row(request_t *request, const PGresult *row, reply_t *reply)
+/* The call may take seconds: nothing of the database is held meanwhile. */
+static bool test_row(request_t *request, PGresult *row, reply_t *reply)
 {
     json_t *spec = json_loads(PQgetvalue(row, 0, 1), 0, NULL);
     json_t *host = host_effective(request, json_string_value(json_object_get(spec, "host")));
     probe_t probe = {.outcome = "unavailable"};
     secret_t secret = {.bytes = NULL};
+    bool opened = false;
 
-    if (host != NULL &&
-        secret_of_row(request, row, spec, &secret, probe.message, sizeof(probe.message)))
+    if (host == NULL)
+        snprintf(probe.message, sizeof(probe.message), "Its host is gone.");
+    else if (!moved(request, spec, PQgetvalue(row, 0, 4), probe.message, sizeof(probe.message)))
+        opened = secret_of_row(request, row, spec, &secret, probe.message, sizeof(probe.message));
+    PQclear(row);
+    request_end_session(request);
+
+    if (opened)
         probe_key(host, &secret, &probe);
     secret_free(&secret);
     json_decref(host);
@@ -436,29 +529,32 @@ static bool test(request_t *request, reply_t *reply)
 
     if (!resource_resolve(request, "provider_key", request->target, "", id)) {
         request->problem = (problem_t){.code = PROBLEM_NONE};
-        return problem_set(&request->problem, PROBLEM_NOT_FOUND,
-                           "There is no provider_key \"%.128s\".", request->target);
+        return row_not_found(request, &provider_key_resource, request->target);
     }
 
     PGresult *row = SESSION_QUERY(request->session,
                                   "SELECT id, spec, coalesce(sealed, ''), secret_version, origin"
                                   " FROM provider_key WHERE id = $1::uuid",
                                   id);
-    bool ok = row != NULL && PQntuples(row) == 1 && test_row(request, row, reply);
-
+    if (row != NULL && PQntuples(row) == 1)
+        return test_row(request, row, reply) || row_memory_problem(request);
     PQclear(row);
-    return ok || problem_set(&request->problem, PROBLEM_INTERNAL, "The key could not be tested.");
+    return row_database_problem(request);
 }
 
 #define PATH "/api/v1/workspaces/{workspace}/provider-keys/{id}"
 
 static const route_t routes[] = {
-    RESOURCE_ROUTES(&provider_key_resource, "provider-keys", "ProviderKey", &schema),
+    RESOURCE_ROUTES(&provider_key_resource, "provider-keys", "ProviderKey", "ProviderKeys",
+                    &schema),
     {"POST", PATH ":test", "testProviderKey", "provider-keys:write", 0, test, NULL, SCHEMA_CREATE,
      &test_schema, 200, NULL, "Call the host with it and say what happened", NULL},
     {"POST", PATH ":rotate", "rotateProviderKey", "provider-keys:write",
      ROUTE_CHANGES | ROUTE_MATCH, rotate, &rotate_schema, SCHEMA_CREATE, &schema, 200, NULL,
      "Give it a new value", NULL},
+    {"POST", PATH ":rollback", "rollBackProviderKey", "provider-keys:write",
+     ROUTE_CHANGES | ROUTE_MATCH, rollback, NULL, SCHEMA_CREATE, &schema, 200, NULL,
+     "Take back the value before, while it is kept", NULL},
     {"POST", PATH ":disable", "disableProviderKey", "provider-keys:write",
      ROUTE_CHANGES | ROUTE_MATCH, disable, NULL, SCHEMA_CREATE, &schema, 200, NULL,
      "Do not use it for now", NULL},

@@ -41,9 +41,27 @@ bool publish_relay_key(session_t *session, const char *relay_key_id, long long r
 bool publish_void_relay_key(session_t *session, const char *relay_key_id, long long revision,
                             bool gone);
 
+/*
+ * The same for a digest by itself, 64 hexadecimal digits: its records that are
+ * older than revision are void until expires_at (RFC 3339; NULL: for good), and
+ * the store's is brought into line with the row, or removed if no row has it.
+ */
+bool publish_revocation(session_t *session, const char *workspace_id, const char *digest,
+                        long long revision, const char *expires_at);
+
+/*
+ * What the publisher knows: {"revision": what Redis holds, 0: unknown,
+ * "fault": why the last set was not published or null, "store": why Redis
+ * cannot be used or null, "database": the same, "inactive": [{"workspace",
+ * "kind", "name", "reason"}]}: things that are left out of what was published.
+ * NULL: no memory.
+ */
+json_t *publisher_status(publisher_t *publisher);
+
 /* [{node, worker, pid, revision, state, reason, at, …}]; NULL when Redis is away. */
 json_t *publisher_nodes(publisher_t *publisher);
-/* Whether Redis answers; for /readyz. */
+/* Whether Redis answers; for /readyz. A set that is not published is no reason to be taken
+ * out of service: it is mended through the admin API. publisher_status() tells of it. */
 bool publisher_ready(publisher_t *publisher);
 
 #endif

@@ -12,9 +12,11 @@
 #include <time.h>
 
 #include "identifier.h"
+#include "key_record.h"
+#include "malloc_arena.h"
 #include "publish.h"
 #include "relay_key.h"
-#include "resource.h"
+#include "resource_row.h"
 #include "token.h"
 
 enum {
@@ -111,6 +113,67 @@ static bool mint(change_t *change)
     return true;
 }
 
+/* ---- what workers take ---- */
+
+enum { POINTER_MAX = 256 };
+
+/* "models[3]" → "/models/3", "tags.a/b" → "/tags/a~1b". */
+static void pointer_of(const char *path, char pointer[POINTER_MAX])
+{
+    size_t stem = strcspn(path, ".[");
+    size_t len =
+        (size_t)snprintf(pointer, POINTER_MAX, "/%.*s", (int)(stem < 64 ? stem : 64), path);
+    char parent[POINTER_MAX], rest[POINTER_MAX];
+
+    if (path[stem] == '\0' || len >= POINTER_MAX)
+        return;
+    snprintf(parent, sizeof(parent), "%s", pointer);
+    snprintf(rest, sizeof(rest), "%.*s", (int)strcspn(path + stem + 1, "]"), path + stem + 1);
+    pointer_below(pointer, POINTER_MAX, parent, rest);
+}
+
+/* A record as publish_key.c makes it; what is not given by the spec is as long as it can be. */
+static char *record_like(const change_t *change)
+{
+    char digest[2 * RELAY_DIGEST_LEN + 1], name[65];
+
+    memset(digest, '0', sizeof(digest) - 1);
+    memset(name, 'n', sizeof(name) - 1);
+    digest[sizeof(digest) - 1] = name[sizeof(name) - 1] = '\0';
+    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:O*, s:O*}", "sha256", digest,
+                               "id", name, "name", change->name, "workspace", name, "policy", name,
+                               "revision", (json_int_t)1, "expires_at", "2030-01-31T00:00:00Z",
+                               "models", json_object_get(change->after, "models"), "tags",
+                               json_object_get(change->after, "tags"));
+    char *text = record == NULL ? NULL : json_dumps(record, JSON_COMPACT);
+
+    json_decref(record);
+    return text;
+}
+
+/* What workers would refuse is refused here, by their own reader. */
+static bool record_ok(change_t *change)
+{
+    malloc_arena_t blocks = {NULL};
+    relay_arena_t arena = malloc_arena(&blocks);
+    char *text = record_like(change), pointer[POINTER_MAX];
+    relay_span_t span = relay_span((const uint8_t *)text, text == NULL ? 0 : strlen(text));
+    problem_t *problem = &change->request->problem;
+    relay_config_fault_t fault = {.line = 0};
+    relay_key_record_t record;
+    bool ok = text != NULL || row_memory_problem(change->request);
+
+    if (ok && span.len > RELAY_KEY_RECORD_MAX) {
+        ok = problem_fault(problem, "", "models and tags are longer than a key may carry");
+    } else if (ok && !relay_key_record_read(&arena, span, &record, &fault)) {
+        pointer_of(fault.path, pointer);
+        ok = problem_fault(problem, pointer, "%s", fault.message);
+    }
+    malloc_arena_release(&blocks);
+    free(text);
+    return ok;
+}
+
 /* ---- hooks ---- */
 
 /* Records of the key's digests that are older than this change are void; gone: without a new one.
@@ -128,6 +191,8 @@ static bool check(change_t *change)
 
     if (change->after == NULL)
         return void_records(change, true);
+    if (!record_ok(change))
+        return false;
 
     snprintf(revision, sizeof(revision), "%lld", change->revision);
     change_column(change, "revision", revision);
@@ -357,7 +422,7 @@ static bool introspect(request_t *request, reply_t *reply)
 #define PATH "/api/v1/workspaces/{workspace}/relay-keys"
 
 static const route_t routes[] = {
-    RESOURCE_ROUTES(&relay_key_resource, "relay-keys", "RelayKey", &relay_key_schema),
+    RESOURCE_ROUTES(&relay_key_resource, "relay-keys", "RelayKey", "RelayKeys", &relay_key_schema),
     {"POST", PATH "/{id}:rotate", "rotateRelayKey", "relay-keys:write", ROUTE_CHANGES | ROUTE_MATCH,
      rotate, &rotate_schema, SCHEMA_CREATE, &relay_key_schema, 200, NULL,
      "Give it a new key, shown once", NULL},

@@ -6,6 +6,8 @@
 
 #include "config_doc.h"
 #include "relayctl.h"
+#include "relayctl_api.h"
+#include "relayctl_context.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,29 @@
 
 static const char help[] =
     "relayctl: relay keys and configuration of Relay\n"
+    "\n"
+    "With relayd (context, or RELAY_URL and RELAY_TOKEN; -o table, json or yaml):\n"
+    "\n"
+    "  relayctl context set NAME --url URL [--workspace W]   token from standard input\n"
+    "  relayctl context use NAME | remove NAME | list\n"
+    "  relayctl list KIND              hosts, models, provider-keys, pools, policies,\n"
+    "                                  relay-keys, api-tokens, events, nodes, workspaces\n"
+    "  relayctl get KIND NAME\n"
+    "  relayctl create KIND NAME [MEMBER=VALUE...] [-f FILE]\n"
+    "  relayctl edit KIND NAME [MEMBER=VALUE...] [-f FILE]\n"
+    "  relayctl delete KIND NAME\n"
+    "  relayctl rotate relay-keys|provider-keys NAME [--overlap 12h] [MEMBER=VALUE...]\n"
+    "  relayctl revoke relay-keys|api-tokens NAME\n"
+    "  relayctl test provider-keys NAME\n"
+    "  relayctl key mint NAME [--policy POLICY] [--snippet TOOL]\n"
+    "      TOOL: claude-code, codex, openai-python, openai-node, anthropic-python,\n"
+    "      anthropic-node or curl.\n"
+    "  relayctl export > FILE, relayctl diff -f FILE, relayctl apply -f FILE [--prune]\n"
+    "  relayctl why RELAY-KEY MODEL [--format FORMAT]\n"
+    "  relayctl doctor\n"
+    "  relayctl completion bash|zsh|fish\n"
+    "\n"
+    "Without:\n"
     "\n"
     "  relayctl key mint [--name NAME] [--policy POLICY] [--document FILE]\n"
     "      Makes a relay key. Line 1 is the key: it is shown only here. The rest is\n"
@@ -211,8 +236,15 @@ int main(int count, char **words)
         fputs(help, stdout);
         return relayctl_finish(EXIT_OK);
     }
+    if (strcmp(group, "context") == 0) {
+        return relayctl_context_command(count - 2, words + 2);
+    }
+    if (strcmp(group, "completion") == 0) {
+        return relayctl_completion(count - 2, words + 2);
+    }
     if (strcmp(group, "key") == 0 && strcmp(command, "mint") == 0) {
-        return key_mint(count - 3, words + 3);
+        return count > 3 && words[3][0] != '-' ? relayctl_key_mint(count - 3, words + 3)
+                                               : key_mint(count - 3, words + 3);
     }
     if (strcmp(group, "key") == 0 && strcmp(command, "digest") == 0) {
         return count == 3 ? key_digest()
@@ -223,6 +255,10 @@ int main(int count, char **words)
     }
     if (strcmp(group, "catalog") == 0 && strcmp(command, "compile") == 0) {
         return relayctl_catalog_compile(count - 3, words + 3);
+    }
+    int status = relayctl_api(count - 1, words + 1);
+    if (status >= 0) {
+        return status;
     }
     return relayctl_usage("there is no such command", command[0] != '\0' ? command : group);
 }

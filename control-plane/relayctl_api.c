@@ -494,6 +494,32 @@ static int doctor(command_t *command)
 
 /* ---- key mint ---- */
 
+/* Where applications send their requests, as relayd says; without it, where relayd is. */
+static void public_url(command_t *command, char *url, size_t size)
+{
+    relayctl_answer_t answer;
+    bool ok = relayctl_call(&command->context, "GET", "/version", NULL, NULL, &answer);
+    const char *said = json_string_value(json_object_get(answer.body, "public_url"));
+    size_t len;
+
+    snprintf(url, size, "%s", ok && said != NULL ? said : command->context.url);
+    if (ok && said == NULL)
+        fputs("relayctl: relayd does not know its public URL (settings: public_url);"
+              " the admin API's is shown\n",
+              stderr);
+    for (len = strlen(url); len > 0 && url[len - 1] == '/'; len--)
+        url[len - 1] = '\0';
+    json_decref(answer.body);
+}
+
+static bool print_snippet(command_t *command, const char *key)
+{
+    char url[2100];
+
+    public_url(command, url, sizeof(url));
+    return relayctl_snippet(command->snippet, url, key);
+}
+
 int relayctl_key_mint(int count, char **words)
 {
     command_t command;
@@ -502,6 +528,9 @@ int relayctl_key_mint(int count, char **words)
 
     if (!read_words(&command, count, words) || !wants(&command, 1, "key mint NAME"))
         return EXIT_USAGE;
+    /* Before a key is made that nobody gets to see. */
+    if (command.snippet != NULL && !relayctl_snippet_known(command.snippet))
+        return relayctl_usage("--snippet", command.snippet);
 
     body = body_of(&command);
     json_object_set_new(body, "name", json_string(command.words[0]));
@@ -513,8 +542,8 @@ int relayctl_key_mint(int count, char **words)
 
     if (ok && command.snippet == NULL)
         puts(key);
-    else if (ok && !relayctl_snippet(command.snippet, command.context.url, key))
-        status = relayctl_usage("--snippet", command.snippet);
+    else if (ok)
+        print_snippet(&command, key);
     json_decref(answer.body);
     json_decref(body);
     json_decref(command.members);

@@ -16,5 +16,6 @@ int relayctl_completion(int count, char **words);
 /* relayctl_snippet.c: how TOOL uses a key at url. False: there is no such tool. */
 #include <stdbool.h>
 bool relayctl_snippet(const char *tool, const char *url, const char *key);
+bool relayctl_snippet_known(const char *tool);
 
 #endif

@@ -36,6 +36,14 @@ static const struct {
              " \"content\": \"Hello\"}]}'\n"},
 };
 
+bool relayctl_snippet_known(const char *tool)
+{
+    for (size_t i = 0; i < sizeof(snippets) / sizeof(snippets[0]); i++)
+        if (strcmp(tool, snippets[i].tool) == 0)
+            return true;
+    return false;
+}
+
 bool relayctl_snippet(const char *tool, const char *url, const char *key)
 {
     for (size_t i = 0; i < sizeof(snippets) / sizeof(snippets[0]); i++) {

@@ -14,42 +14,11 @@
 #include "identifier.h"
 #include "publish.h"
 #include "reference_row.h"
-
-enum { SQL_MAX = 2048, LIMIT_DEFAULT = 50, LIMIT_MAX = 500 };
-
-static bool database_problem(request_t *request)
-{
-    return problem_set(&request->problem, PROBLEM_INTERNAL, "The database refused a statement.");
-}
-
-static bool memory_problem(request_t *request)
-{
-    return problem_set(&request->problem, PROBLEM_INTERNAL, "Out of memory.");
-}
-
-static const char *column(const PGresult *row, int index, const char *name)
-{
-    int number = PQfnumber(row, name);
-
-    return number < 0 || PQgetisnull(row, index, number) ? NULL : PQgetvalue(row, index, number);
-}
-
-const resource_t *resource_of_kind(const char *kind)
-{
-    for (size_t i = 0; i < resources_count; i++)
-        if (strcmp(resources[i]->kind, kind) == 0)
-            return resources[i];
-    return NULL;
-}
+#include "resource_row.h"
 
 static const resource_t *resource_of(const request_t *request)
 {
     return request_route(request)->data;
-}
-
-static const char *workspace_of(const request_t *request, const resource_t *resource)
-{
-    return resource->of_installation ? NULL : request->workspace_id;
 }
 
 /* ---- members ---- */
@@ -81,118 +50,6 @@ static json_t *spec_of_document(const schema_t *schema, const json_t *document)
     return spec;
 }
 
-static json_t *spec_of_row(request_t *request, const PGresult *row, int index)
-{
-    const char *text = column(row, index, "spec");
-    json_t *spec = text == NULL ? NULL : json_loads(text, 0, NULL);
-
-    if (spec == NULL)
-        problem_set(&request->problem, PROBLEM_INTERNAL, "A stored document cannot be read.");
-    return spec;
-}
-
-json_t *resource_show(request_t *request, const resource_t *resource, const PGresult *row,
-                      int index)
-{
-    char id[IDENTIFIER_MAX];
-    json_t *spec = spec_of_row(request, row, index);
-
-    if (spec == NULL || !references_show(request, resource->schema, spec)) {
-        json_decref(spec);
-        return NULL;
-    }
-
-    identifier_show(resource->prefix, column(row, index, "id"), id);
-    json_t *shown =
-        json_pack("{s:s, s:s, s:I, s:s, s:s}", "id", id, "name", column(row, index, "name"),
-                  "version", (json_int_t)strtoll(column(row, index, "version"), NULL, 10),
-                  "created_at", column(row, index, "shown_created_at"), "updated_at",
-                  column(row, index, "shown_updated_at"));
-
-    bool ok = shown != NULL && json_object_update_missing(shown, spec) == 0 &&
-              (resource->show == NULL || resource->show(request, row, index, shown));
-    json_decref(spec);
-
-    if (ok)
-        return shown;
-    if (request->problem.code == PROBLEM_NONE)
-        memory_problem(request);
-    json_decref(shown);
-    return NULL;
-}
-
-json_t *resource_time(const char *text)
-{
-    char shown[40];
-    size_t len = strcspn(text, "+");
-
-    if (len < 11 || len + 2 > sizeof(shown))
-        return json_string(text);
-    memcpy(shown, text, len);
-    shown[10] = 'T';
-    memcpy(shown + len, "Z", 2);
-    return json_string(shown);
-}
-
-/* ---- rows ---- */
-
-#define SHOWN_COLUMNS                                                                              \
-    "*, " RESOURCE_TIME("created_at") " AS shown_created_at, " RESOURCE_TIME(                      \
-        "updated_at") " AS shown_updated_at"
-
-/* By id if it has the form of one, else by name. One row, or NULL with a problem. */
-static PGresult *row_find(request_t *request, const resource_t *resource, const char *id_or_name,
-                          bool lock)
-{
-    char sql[SQL_MAX], id[37];
-    bool by_id = identifier_parse(resource->prefix, id_or_name, id);
-    const char *workspace_id = workspace_of(request, resource);
-
-    snprintf(sql, sizeof(sql), "SELECT " SHOWN_COLUMNS " FROM %s WHERE %s = $1%s%s%s",
-             resource->table, by_id ? "id" : "name", by_id ? "::uuid" : "",
-             workspace_id != NULL ? " AND workspace_id = $2::uuid" : "", lock ? " FOR UPDATE" : "");
-
-    const char *const values[] = {by_id ? id : id_or_name, workspace_id};
-    PGresult *row = session_query(request->session, sql, workspace_id != NULL ? 2 : 1, values);
-
-    if (row == NULL)
-        database_problem(request);
-    return row;
-}
-
-static bool not_found(request_t *request, const resource_t *resource, const char *id_or_name)
-{
-    return problem_set(&request->problem, PROBLEM_NOT_FOUND, "There is no %s \"%.128s\".",
-                       resource->kind, id_or_name);
-}
-
-bool resource_resolve(request_t *request, const char *kind, const char *id_or_name,
-                      const char *pointer, char id[37])
-{
-    const resource_t *resource = resource_of_kind(kind);
-    char sql[SQL_MAX], uuid[37];
-    bool by_id = identifier_parse(resource->prefix, id_or_name, uuid);
-    const char *workspace_id = workspace_of(request, resource);
-
-    /* The lock keeps it from being deleted before this transaction refers to it. */
-    snprintf(sql, sizeof(sql), "SELECT id FROM %s WHERE %s = $1%s%s FOR KEY SHARE", resource->table,
-             by_id ? "id" : "name", by_id ? "::uuid" : "",
-             workspace_id != NULL ? " AND workspace_id = $2::uuid" : "");
-
-    const char *const values[] = {by_id ? uuid : id_or_name, workspace_id};
-    PGresult *row = session_query(request->session, sql, workspace_id != NULL ? 2 : 1, values);
-    if (row == NULL)
-        return database_problem(request);
-
-    bool found = PQntuples(row) == 1;
-    if (found)
-        snprintf(id, 37, "%s", PQgetvalue(row, 0, 0));
-    PQclear(row);
-
-    return found || problem_fault(&request->problem, pointer, "there is no %s \"%.128s\"",
-                                  resource->kind, id_or_name);
-}
-
 /* ---- one change ---- */
 
 void change_column(change_t *change, const char *name, const char *value)
@@ -202,7 +59,7 @@ void change_column(change_t *change, const char *name, const char *value)
     for (i = 0; i < change->ncolumns && strcmp(change->columns[i].name, name) != 0; i++)
         ;
     if (i == RESOURCE_COLUMNS_MAX) {
-        memory_problem(change->request);
+        row_memory_problem(change->request);
         return;
     }
     if (i == change->ncolumns)
@@ -213,7 +70,7 @@ void change_column(change_t *change, const char *name, const char *value)
     change->columns[i].name = name;
     change->columns[i].value = value == NULL ? NULL : strdup(value);
     if (value != NULL && change->columns[i].value == NULL)
-        memory_problem(change->request);
+        row_memory_problem(change->request);
 }
 
 long long change_revision(change_t *change)
@@ -221,7 +78,7 @@ long long change_revision(change_t *change)
     if (change->revision == 0)
         change->revision = publish_stamp(change->request->session);
     if (change->revision == 0)
-        database_problem(change->request);
+        row_database_problem(change->request);
     return change->revision;
 }
 
@@ -247,15 +104,15 @@ static bool change_load(change_t *change, const PGresult *row)
 {
     request_t *request = change->request;
 
-    snprintf(change->id, sizeof(change->id), "%s", column(row, 0, "id"));
-    snprintf(change->name, sizeof(change->name), "%s", column(row, 0, "name"));
+    snprintf(change->id, sizeof(change->id), "%s", row_column(row, 0, "id"));
+    snprintf(change->name, sizeof(change->name), "%s", row_column(row, 0, "name"));
 
-    change->before = spec_of_row(request, row, 0);
+    change->before = row_spec(request, row, 0);
     change->shown_before = resource_show(request, change->resource, row, 0);
     change->after = json_deep_copy(change->before);
 
     return change->before != NULL && change->shown_before != NULL &&
-           (change->after != NULL || memory_problem(request));
+           (change->after != NULL || row_memory_problem(request));
 }
 
 /* If-Match: `*`, or a list of quoted versions. */
@@ -287,9 +144,9 @@ bool resource_open(request_t *request, const resource_t *resource, change_t *cha
     if (row == NULL)
         return false;
 
-    bool ok = PQntuples(row) == 1
-                  ? resource_matches(request, column(row, 0, "version")) && change_load(change, row)
-                  : not_found(request, resource, request->target);
+    bool ok = PQntuples(row) == 1 ? resource_matches(request, row_column(row, 0, "version")) &&
+                                        change_load(change, row)
+                                  : row_not_found(request, resource, request->target);
     PQclear(row);
     return ok;
 }
@@ -297,7 +154,7 @@ bool resource_open(request_t *request, const resource_t *resource, change_t *cha
 /* ---- writing ---- */
 
 typedef struct {
-    char sql[SQL_MAX];
+    char sql[RESOURCE_SQL_MAX];
     size_t len;
     const char *values[8 + RESOURCE_COLUMNS_MAX];
     size_t count;
@@ -363,7 +220,7 @@ static bool write_failed(change_t *change)
     if (session_failed_unique(request->session))
         return problem_set(&request->problem, PROBLEM_CONFLICT, "There is a %s \"%s\" already.",
                            change->resource->kind, change->name);
-    return database_problem(request);
+    return row_database_problem(request);
 }
 
 static bool row_write(change_t *change)
@@ -372,7 +229,7 @@ static bool row_write(change_t *change)
     char *spec = json_dumps(change->after, JSON_COMPACT);
 
     if (spec == NULL)
-        return memory_problem(change->request);
+        return row_memory_problem(change->request);
 
     if (change->before == NULL)
         add_insert(&statement, change, spec);
@@ -402,20 +259,19 @@ static bool change_answer(change_t *change, reply_t *reply)
 
     json_t *shown = PQntuples(row) == 1 ? resource_show(request, resource, row, 0) : NULL;
     if (shown != NULL)
-        snprintf(reply->etag, sizeof(reply->etag), "%s", column(row, 0, "version"));
+        snprintf(reply->etag, sizeof(reply->etag), "%s", row_column(row, 0, "version"));
     PQclear(row);
 
     if (shown == NULL ||
         !event_write(request, change->workspace_id[0] ? change->workspace_id : NULL, change->verb,
                      resource->kind, shown_id, change->name, change->shown_before, shown)) {
         json_decref(shown);
-        return database_problem(request);
+        return row_database_problem(request);
     }
 
     if (change->shown_once != NULL)
         json_object_update(shown, change->shown_once);
     reply->body = shown;
-    reply->status = request_route(request)->status;
     reply->shows_secret = change->shown_once != NULL;
     reply->changed = resource->published;
     reply->revision = change->revision;
@@ -429,6 +285,8 @@ bool resource_close(change_t *change, reply_t *reply)
 
     if (change->verb == NULL)
         change->verb = change->before == NULL ? "created" : "updated";
+    if (!row_name_ok(request, resource, change->name))
+        return false;
 
     /* A revision taken first orders this change before it is seen by anyone. */
     if (resource->published && change_revision(change) == 0)
@@ -447,133 +305,26 @@ bool resource_close(change_t *change, reply_t *reply)
 
 /* ---- handlers ---- */
 
-size_t resource_limit(request_t *request)
+/* Where a new one is: beside the others of its kind. PUT's path ends with a target. */
+static void locate(const change_t *change, reply_t *reply)
 {
-    const char *text = request_query(request, "limit");
-    char *end;
-
-    if (text == NULL)
-        return LIMIT_DEFAULT;
-
-    unsigned long limit = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || limit < 1 || limit > LIMIT_MAX) {
-        problem_set(&request->problem, PROBLEM_INVALID_REQUEST,
-                    "The query parameter limit is a number from 1 to %d.", LIMIT_MAX);
-        return 0;
-    }
-    return limit;
-}
-
-/* Lists are in the order of names; the cursor is the last name that was shown, in hexadecimal. */
-bool cursor_read(request_t *request, char name[CURSOR_MAX])
-{
-    const char *text = request_query(request, "cursor");
-    size_t len = text == NULL ? 0 : strlen(text);
-
-    name[0] = '\0';
-    if (len % 2 != 0 || len / 2 >= CURSOR_MAX)
-        goto invalid;
-
-    for (size_t i = 0; i < len / 2; i++) {
-        unsigned byte;
-        char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
-        if (strspn(pair, "0123456789abcdef") != 2 || sscanf(pair, "%2x", &byte) != 1 || byte == 0)
-            goto invalid;
-        name[i] = (char)byte;
-    }
-    name[len / 2] = '\0';
-    return true;
-
-invalid:
-    return problem_set(&request->problem, PROBLEM_INVALID_REQUEST,
-                       "The query parameter cursor is none that a list gave.");
-}
-
-json_t *cursor_of(const char *name)
-{
-    char text[2 * CURSOR_MAX] = "";
-    size_t len = strlen(name);
-
-    for (size_t i = 0; i < len && 2 * i + 2 < sizeof(text); i++)
-        snprintf(text + 2 * i, 3, "%02x", (unsigned char)name[i]);
-    return json_string(text);
-}
-
-static PGresult *rows_after(request_t *request, const resource_t *resource, const char *name,
-                            size_t count)
-{
-    char sql[SQL_MAX], limit[24];
-    const char *workspace_id = workspace_of(request, resource);
-
-    snprintf(limit, sizeof(limit), "%zu", count);
-    snprintf(sql, sizeof(sql),
-             "SELECT " SHOWN_COLUMNS " FROM %s WHERE name COLLATE \"C\" > $1%s"
-             " ORDER BY name COLLATE \"C\" LIMIT $2::bigint",
-             resource->table, workspace_id != NULL ? " AND workspace_id = $3::uuid" : "");
-
-    const char *const values[] = {name, limit, workspace_id};
-    return session_query(request->session, sql, workspace_id != NULL ? 3 : 2, values);
-}
-
-bool resource_list(request_t *request, reply_t *reply)
-{
-    const resource_t *resource = resource_of(request);
-    char name[CURSOR_MAX];
-    size_t limit = resource_limit(request);
-
-    if (limit == 0 || !cursor_read(request, name))
-        return false;
-
-    PGresult *rows = rows_after(request, resource, name, limit + 1);
-    if (rows == NULL)
-        return database_problem(request);
-
-    size_t found = (size_t)PQntuples(rows);
-    json_t *items = json_array(), *next = NULL;
-
-    for (size_t i = 0; i < found && i < limit; i++)
-        json_array_append_new(items, resource_show(request, resource, rows, (int)i));
-    if (found > limit)
-        next = cursor_of(column(rows, (int)limit - 1, "name"));
-    PQclear(rows);
-
-    reply->body =
-        json_pack("{s:o, s:o}", "items", items, "next_cursor", next != NULL ? next : json_null());
-    return request->problem.code == PROBLEM_NONE &&
-           (reply->body != NULL || memory_problem(request));
-}
-
-bool resource_get(request_t *request, reply_t *reply)
-{
-    const resource_t *resource = resource_of(request);
-    PGresult *row = row_find(request, resource, request->target, false);
-
-    if (row == NULL)
-        return false;
-
-    if (PQntuples(row) == 1) {
-        reply->body = resource_show(request, resource, row, 0);
-        snprintf(reply->etag, sizeof(reply->etag), "%s", column(row, 0, "version"));
-    } else {
-        not_found(request, resource, request->target);
-    }
-    PQclear(row);
-    return reply->body != NULL;
-}
-
-/* The path without the target at its end, which PUT has. */
-static int collection_len(const request_t *request)
-{
+    const request_t *request = change->request;
     const char *end = request->target == NULL ? NULL : strrchr(request->path, '/');
+    size_t len = end == NULL ? strlen(request->path) : (size_t)(end - request->path);
+    char id[IDENTIFIER_MAX];
 
-    return (int)(end == NULL ? strlen(request->path) : (size_t)(end - request->path));
+    identifier_show(change->resource->prefix, change->id, id);
+    if (change->resource->of_installation)
+        snprintf(reply->location, sizeof(reply->location), "/api/v1/%s/%s",
+                 change->resource->plural, id);
+    else
+        snprintf(reply->location, sizeof(reply->location), "%.*s/%s", (int)len, request->path, id);
 }
 
 bool resource_make(request_t *request, const resource_t *resource, const json_t *document,
                    reply_t *reply)
 {
     change_t change;
-    char shown_id[IDENTIFIER_MAX];
 
     change_begin(&change, request, resource);
     change.given = document;
@@ -585,12 +336,10 @@ bool resource_make(request_t *request, const resource_t *resource, const json_t 
               references_store(request, resource->schema, change.after) &&
               resource_close(&change, reply);
     if (ok) {
-        identifier_show(resource->prefix, change.id, shown_id);
         reply->status = 201;
-        snprintf(reply->location, sizeof(reply->location), "%.*s/%s", collection_len(request),
-                 request->path, shown_id);
+        locate(&change, reply);
     } else if (request->problem.code == PROBLEM_NONE) {
-        memory_problem(request);
+        row_memory_problem(request);
     }
     change_free(&change);
     return ok;
@@ -727,13 +476,13 @@ bool resource_apply(request_t *request, const resource_t *resource, const json_t
 
 static bool row_delete(change_t *change)
 {
-    char sql[SQL_MAX];
+    char sql[RESOURCE_SQL_MAX];
 
     snprintf(sql, sizeof(sql), "DELETE FROM %s WHERE id = $1::uuid", change->resource->table);
     PGresult *done = SESSION_QUERY(change->request->session, sql, change->id);
     bool ok = done != NULL;
     PQclear(done);
-    return ok || database_problem(change->request);
+    return ok || row_database_problem(change->request);
 }
 
 bool resource_delete_of(request_t *request, const resource_t *resource, reply_t *reply)
@@ -772,35 +521,4 @@ bool resource_delete(request_t *request, reply_t *reply)
 json_t *resource_normal(const resource_t *resource, const json_t *document)
 {
     return spec_of_document(resource->schema, document);
-}
-
-json_t *resource_export(request_t *request, const resource_t *resource, const char *name)
-{
-    PGresult *row = row_find(request, resource, name, false);
-    json_t *spec = row != NULL && PQntuples(row) == 1 ? spec_of_row(request, row, 0) : NULL;
-
-    PQclear(row);
-    if (spec != NULL && !references_show(request, resource->schema, spec)) {
-        json_decref(spec);
-        spec = NULL;
-    }
-    return spec;
-}
-
-json_t *resource_names(request_t *request, const resource_t *resource)
-{
-    char sql[SQL_MAX];
-
-    snprintf(sql, sizeof(sql),
-             "SELECT name FROM %s WHERE workspace_id = $1::uuid ORDER BY name COLLATE \"C\"",
-             resource->table);
-    PGresult *rows = SESSION_QUERY(request->session, sql, request->workspace_id);
-    json_t *names = rows == NULL ? NULL : json_array();
-
-    for (int i = 0; names != NULL && i < PQntuples(rows); i++)
-        json_array_append_new(names, json_string(PQgetvalue(rows, i, 0)));
-    PQclear(rows);
-    if (names == NULL)
-        database_problem(request);
-    return names;
 }

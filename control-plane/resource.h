@@ -168,19 +168,13 @@ extern const size_t resources_count;
 const resource_t *resource_of_kind(const char *kind);
 
 /* The five routes of a resource, for a noun's route table. */
-#define RESOURCE_ROUTES(resource_, plural_, Title_, schema_)                                       \
-    {"GET",                                                                                        \
-     "/api/v1/workspaces/{workspace}/" plural_,                                                    \
-     "list" Title_ "s",                                                                            \
-     plural_ ":read",                                                                              \
-     ROUTE_LIST,                                                                                   \
-     resource_list,                                                                                \
-     NULL,                                                                                         \
-     SCHEMA_CREATE,                                                                                \
-     (schema_),                                                                                    \
-     200,                                                                                          \
-     NULL,                                                                                         \
-     "List " plural_,                                                                              \
+#define RESOURCE_ROUTES(resource_, plural_, Title_, Titles_, schema_)                              \
+    {"GET",          "/api/v1/workspaces/{workspace}/" plural_,                                    \
+     "list" Titles_, plural_ ":read",                                                              \
+     ROUTE_LIST,     resource_list,                                                                \
+     NULL,           SCHEMA_CREATE,                                                                \
+     (schema_),      200,                                                                          \
+     NULL,           "List " plural_,                                                              \
      (resource_)},                                                                                 \
         {"POST",                                                                                   \
          "/api/v1/workspaces/{workspace}/" plural_,                                                \

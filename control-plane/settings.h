@@ -40,7 +40,14 @@ typedef struct {
 } settings_t;
 
 /* What the command line asks for besides values. */
-typedef enum { SETTINGS_RUN, SETTINGS_CHECK, SETTINGS_VERSION, SETTINGS_HELP } settings_action_t;
+typedef enum {
+    SETTINGS_RUN,
+    SETTINGS_HELP,         /* --help */
+    SETTINGS_VERSION,      /* --version */
+    SETTINGS_CHECK,        /* --check: are the settings good? */
+    SETTINGS_BOOTSTRAP,    /* --bootstrap: bootstrap.h */
+    SETTINGS_GENERATE_KEYS /* --generate-keys DIRECTORY: keygen.h; takes no settings */
+} settings_action_t;
 settings_action_t settings_action(int argc, char **argv);
 /* Every setting with its flag, variable and default, for --help. */
 void settings_describe(FILE *out);

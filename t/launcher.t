@@ -45,7 +45,7 @@ sub checkout {
     my $path = "$temp/with a space/" . join('/', ('a-rather-long-name') x 8);
 
     make_path("$path/docker/launcher", "$path/config", "$path/build");
-    copy_file($_, "$path/$_") for 'docker/launcher/relay', glob('config/*'), 'build/relayctl';
+    copy_file($_, "$path/$_") for glob('docker/launcher/*'), glob('config/*'), 'build/relayctl';
     copy_file('build/ngx_relay_module.so', "$path/build/ngx_relay_module.so") if !$static;
 
     if ($ENV{RELAY_NGINX}) {

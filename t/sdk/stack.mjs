@@ -2,24 +2,29 @@
 // a directory of their own; and what every test checks about the requests that
 // reached the provider. Used by all *.test.mjs.
 //
-// RELAY_NGINX and RELAY_MODULE choose another nginx binary and module, as in
-// the other end-to-end tests; RELAY_KEEP=1 keeps the directory.
+// RELAY_STACK=box runs the same tests against the whole product (box.mjs), with
+// the same configuration by way of its admin API. RELAY_NGINX and RELAY_MODULE
+// choose another nginx binary and module, as in the other end-to-end tests;
+// RELAY_KEEP=1 keeps the directory.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
-import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
-import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
+import { findBox } from './box.mjs';
 import { Mock, UPSTREAM_PREFIX } from './mock.mjs';
+import { answers, freePort, makeDirectory, project, removeDirectory, running, slurp, waitFor } from './processes.mjs';
 
-const project = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export { waitFor };
 
-export const RELAY_KEY = 'sdk-test-relay-key-0000000001';
+assert.ok([undefined, 'module', 'box'].includes(process.env.RELAY_STACK), 'RELAY_STACK is module or box');
+
+// Before the tests are defined: the key of a box is minted there.
+const box = process.env.RELAY_STACK === 'box' ? await findBox() : undefined;
+
+export const RELAY_KEY = box?.relay_key ?? 'sdk-test-relay-key-0000000001';
 export const WRONG_RELAY_KEY = 'sdk-test-relay-key-that-is-wrong';
 export const PROVIDER_KEY = {
   openai: 'provider-key-of-openai-0123456789',
@@ -28,31 +33,6 @@ export const PROVIDER_KEY = {
 
 // A model that is offered, but refused by the policy.
 export const FORBIDDEN_MODEL = 'forbidden-model';
-
-const running = new Set();
-const directories = new Set();
-
-function remove(directory) {
-  directories.delete(directory);
-  if (process.env.RELAY_KEEP) console.error(`kept: ${directory}`);
-  else fs.rmSync(directory, { recursive: true, force: true });
-}
-
-process.on('exit', () => {
-  for (const stack of running) stack.kill();
-  for (const directory of directories) remove(directory);
-});
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
-
-export async function waitFor(what, limit_ms, done) {
-  const deadline = performance.now() + limit_ms;
-  for (;;) {
-    const value = await done();
-    if (value) return value;
-    if (performance.now() > deadline) throw new Error(`not within ${limit_ms} ms: ${what}`);
-    await sleep(2);
-  }
-}
 
 // ---- the configuration ------------------------------------------------------
 
@@ -86,7 +66,7 @@ function relayConfig(mock, models) {
       openai: { host: 'openai', value: PROVIDER_KEY.openai },
       anthropic: { host: 'anthropic', value: PROVIDER_KEY.anthropic },
     },
-    pools: { all: { members: ['openai', 'anthropic'] } },
+    pools: { all: { members: [{ key: 'openai' }, { key: 'anthropic' }] } },
     policies: { default: { pools: ['all'], deny: [FORBIDDEN_MODEL] } },
     relay_keys: { test: { policy: 'default', key: RELAY_KEY } },
   };
@@ -99,6 +79,21 @@ export const echoConfig = {
   policies: { default: {} },
   relay_keys: { test: { policy: 'default', key: RELAY_KEY } },
 };
+
+// The same for the admin API of a box: hosts are the catalog's with another
+// address, the built-in model is there already, and of all the other models of
+// the catalog none may be used.
+function boxDocument({ hosts, models, policies, relay_keys, ...rest }) {
+  const served = Object.entries(hosts).filter(([, host]) => !host.echo);
+  const own = Object.entries(models).filter(([, { offers }]) => offers.some(({ host }) => !hosts[host].echo));
+  return {
+    ...rest,
+    host_patches: Object.fromEntries(served.map(([name, { base_url, local }]) => [name, { base_url, local }])),
+    models: Object.fromEntries(own),
+    policies: { default: { ...policies.default, allow: Object.keys(models) } },
+    relay_keys: { test: { policy: relay_keys.test.policy } },
+  };
+}
 
 function nginxConf(directory, port) {
   const module = process.env.RELAY_MODULE || path.join(project, 'build/ngx_relay_module.so');
@@ -125,53 +120,65 @@ ${temp.join('\n')}
 `;
 }
 
-// ---- processes --------------------------------------------------------------
+// ---- the two ways to start ----------------------------------------------------
 
-let nextPort = 12000 + ((process.pid * 37) % 7000);
-
-function canListen(port) {
-  return new Promise((resolve) => {
-    const server = net.createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
-}
-
-// Below the ephemeral range, so that no outgoing connection takes it meanwhile.
-async function freePort() {
-  for (let tries = 0; tries < 500; tries += 1) {
-    nextPort = nextPort >= 19900 ? 12000 : nextPort + 1;
-    if (await canListen(nextPort)) return nextPort;
-  }
-  throw new Error('no free port');
-}
-
-function answers(port) {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1');
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
-}
-
-function slurp(file) {
-  return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';
-}
+const FAULT = /\[(alert|emerg|crit)\]|"level":"error"|exited on signal|Sanitizer|runtime error:/;
 
 class Stack {
   async start(scripts, { config, models }) {
-    this.directory = fs.mkdtempSync(path.join(os.tmpdir(), 'relay-sdk-'));
-    directories.add(this.directory);
-    fs.chmodSync(this.directory, 0o755);
-    fs.mkdirSync(path.join(this.directory, 'temp'));
     this.mock = await new Mock(scripts).start();
+    try {
+      await this.open(config ?? relayConfig(this.mock, models));
+    } catch (error) {
+      await this.mock.stop();
+      throw error;
+    }
+    return this;
+  }
+
+  // Then what must be true of every run. Once in a process: it ends the
+  // connections that fetch has opened ahead of need, for which a leaving nginx
+  // would wait.
+  async stop() {
+    await globalThis[Symbol.for('undici.globalDispatcher.1')]?.destroy();
+    const logs = await this.close();
+    await this.mock.stop();
+    const faults = logs.split('\n').filter((line) => FAULT.test(line));
+    assert.deepEqual(faults, [], 'no faults in the logs');
+    for (const secret of [RELAY_KEY, WRONG_RELAY_KEY, ...Object.values(PROVIDER_KEY)]) {
+      assert.ok(!logs.includes(secret), 'no secret in the logs');
+    }
+  }
+
+  // ---- what the provider saw ----
+
+  // The requests of this test are exactly these, each checked: dialect, path,
+  // model, and (unless undefined) the whole body but for the model.
+  saw(...expected) {
+    const { requests, faults } = this.mock;
+    assert.deepEqual(faults, [], 'the mock had a script for every request');
+    assert.deepEqual(
+      requests.map((request) => `${request.method} ${request.path}`),
+      expected.map((one) => `POST ${one.path}`),
+      'what reached the provider',
+    );
+    expected.forEach((one, i) => checkForwarded(requests[i], one));
+    return requests.length === 1 ? requests[0] : requests;
+  }
+
+  sawNothing() {
+    assert.deepEqual(this.mock.faults, []);
+    assert.equal(this.mock.requests.length, 0, 'nothing reached the provider');
+  }
+}
+
+class ModuleStack extends Stack {
+  async open(config) {
+    this.directory = makeDirectory('relay-sdk-');
+    fs.mkdirSync(path.join(this.directory, 'temp'));
     this.port = await freePort();
     this.url = `http://127.0.0.1:${this.port}`;
-    this.config = config ?? relayConfig(this.mock, models);
-    fs.writeFileSync(path.join(this.directory, 'relay.json'), JSON.stringify(this.config, null, 2));
+    fs.writeFileSync(path.join(this.directory, 'relay.json'), JSON.stringify(config, null, 2));
     fs.writeFileSync(path.join(this.directory, 'nginx.conf'), nginxConf(this.directory, this.port));
     this.launch();
     running.add(this);
@@ -179,12 +186,10 @@ class Stack {
       await waitFor('nginx listens', 10000, async () => this.exit || (await answers(this.port)));
       if (this.exit) throw new Error('nginx did not start');
     } catch (error) {
-      error.message += `\n${this.stderr()}${this.errorLog()}`;
+      error.message += `\n${this.logs()}`;
       this.kill();
-      await this.mock.stop();
       throw error;
     }
-    return this;
   }
 
   launch() {
@@ -214,61 +219,38 @@ class Stack {
     if (!this.exit) this.nginx.kill('SIGTERM');
   }
 
-  stderr() {
-    return slurp(path.join(this.directory, 'stderr'));
+  logs() {
+    return fs
+      .readdirSync(this.directory)
+      .filter((name) => /^(stderr|.*\.log|sanitizer.*)$/.test(name))
+      .map((name) => slurp(path.join(this.directory, name)))
+      .join('');
   }
 
-  errorLog() {
-    return slurp(path.join(this.directory, 'error.log'));
-  }
-
-  // Graceful; then what must be true of every run. Once in a process: it ends
-  // the connections that fetch has opened ahead of need, for which a leaving
-  // nginx would wait.
-  async stop() {
-    await globalThis[Symbol.for('undici.globalDispatcher.1')]?.destroy();
+  // Graceful.
+  async close() {
     this.nginx.kill('SIGQUIT');
     const left = await Promise.race([this.gone, sleep(8000, undefined, { ref: false })]);
     this.kill();
-    await this.mock.stop();
     assert.deepEqual(left, { code: 0, signal: null }, 'nginx leaves in time and with status 0');
-    this.checkLogs();
-    remove(this.directory);
+    const logs = this.logs();
+    removeDirectory(this.directory);
+    return logs;
+  }
+}
+
+class BoxStack extends Stack {
+  async open(config) {
+    this.url = box.url;
+    this.sizes = box.logSizes();
+    await box.configure(boxDocument(config));
   }
 
-  checkLogs() {
-    const sanitizer = fs.readdirSync(this.directory).filter((name) => name.startsWith('sanitizer'));
-    const reports = sanitizer.map((name) => slurp(path.join(this.directory, name))).join('');
-    const written = this.errorLog() + this.stderr();
-    const faults = (written + reports)
-      .split('\n')
-      .filter((line) => /\[(alert|emerg|crit)\]|exited on signal|Sanitizer|runtime error:/.test(line));
-    assert.deepEqual(faults, [], 'no faults in the logs');
-    const logs = written + slurp(path.join(this.directory, 'access.log'));
-    for (const secret of [RELAY_KEY, WRONG_RELAY_KEY, ...Object.values(PROVIDER_KEY)]) {
-      assert.ok(!logs.includes(secret), 'no secret in the logs');
-    }
-  }
-
-  // ---- what the provider saw ----
-
-  // The requests of this test are exactly these, each checked: dialect, path,
-  // model, and (unless undefined) the whole body but for the model.
-  saw(...expected) {
-    const { requests, faults } = this.mock;
-    assert.deepEqual(faults, [], 'the mock had a script for every request');
-    assert.deepEqual(
-      requests.map((request) => `${request.method} ${request.path}`),
-      expected.map((one) => `POST ${one.path}`),
-      'what reached the provider',
-    );
-    expected.forEach((one, i) => checkForwarded(requests[i], one));
-    return requests.length === 1 ? requests[0] : requests;
-  }
-
-  sawNothing() {
-    assert.deepEqual(this.mock.faults, []);
-    assert.equal(this.mock.requests.length, 0, 'nothing reached the provider');
+  // One that with_box.mjs has started stays.
+  async close() {
+    const logs = box.logsSince(this.sizes);
+    if (box.launcher) await box.stop();
+    return logs;
   }
 }
 
@@ -297,5 +279,5 @@ export async function closedSoonAfter(request, moment_ms, limit_ms = 100) {
 }
 
 export async function startStack(scripts, options = {}) {
-  return new Stack().start(scripts, options);
+  return (box ? new BoxStack() : new ModuleStack()).start(scripts, options);
 }

@@ -1,0 +1,172 @@
+/*
+ * Provider keys in a workspace's document: opened, and sealed again for the
+ * data plane. A key that cannot be used is left out, and said to be: one
+ * that does not open must not stop all others. See document.h.
+ */
+
+#include "document.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "reference.h"
+
+enum { WHY_MAX = 256, ORIGIN_MAX = 384 };
+
+/* A row, and what is known of it. */
+typedef struct {
+    const char *id;
+    const char *name;
+    const char *sealed; /* NULL: there is none */
+    const char *origin; /* what it is sealed for; NULL: not said */
+    const char *version;
+    json_t *spec;
+    const relay_host_t *host;
+    char host_origin[ORIGIN_MAX];
+} provider_key_t;
+
+enum { ROW_ID = 0, ROW_NAME, ROW_SPEC, ROW_SEALED, ROW_ORIGIN, ROW_VERSION };
+
+static const char *text_at(const PGresult *rows, int index, int column)
+{
+    return PQgetisnull(rows, index, column) ? NULL : PQgetvalue(rows, index, column);
+}
+
+/* ---- whether it can be used ----------------------------------------------- */
+
+static bool no(char why[WHY_MAX], const char *text)
+{
+    snprintf(why, WHY_MAX, "%s", text);
+    return false;
+}
+
+static bool find_host(const document_workspace_t *workspace, provider_key_t *key, char why[WHY_MAX])
+{
+    const char *name = document_name_of(workspace, json_object_get(key->spec, "host"));
+
+    key->host = document_host(workspace, name);
+    if (key->host == NULL) {
+        snprintf(why, WHY_MAX, "its host \"%.64s\" is none that this version can reach", name);
+        return false;
+    }
+    if (key->host->echo) {
+        return no(why, "its host is the built-in model, which takes no key");
+    }
+    snprintf(key->host_origin, sizeof(key->host_origin), "%.*s", (int)key->host->origin.len,
+             (const char *)key->host->origin.base);
+    if (key->origin != NULL && strcmp(key->origin, key->host_origin) != 0) {
+        snprintf(why, WHY_MAX, "it was given for %.96s, and its host is at %.96s now", key->origin,
+                 key->host_origin);
+        return false;
+    }
+    return true;
+}
+
+static bool open_value(document_build_t *build, const document_workspace_t *workspace,
+                       const provider_key_t *key, secret_t *secret, char why[WHY_MAX])
+{
+    const char *reference = json_string_value(json_object_get(key->spec, "value_from"));
+    secret_place_t place = {workspace->id, key->id, key->version,
+                            key->origin != NULL ? key->origin : key->host_origin};
+
+    if (reference != NULL) {
+        build->unresolved += !reference_kept(reference, secret, why, WHY_MAX);
+        return secret->bytes != NULL;
+    }
+    if (key->sealed == NULL) {
+        return no(why, "it has no value");
+    }
+    if (secret_open(build->source->secrets, build->session, &place, key->sealed, secret)) {
+        return true;
+    }
+    log_event(LOG_ERROR, "a provider key does not open", "workspace", workspace->name,
+              "provider_key", key->name, NULL);
+    return no(why, "its value does not open with the keys that relayd has");
+}
+
+/* ---- its entry ------------------------------------------------------------ */
+
+static json_t *sealed_entry(document_build_t *build, const document_workspace_t *workspace,
+                            const provider_key_t *key, const secret_t *secret)
+{
+    char *sealed = secret_seal_for_dataplane(build->source->secrets, workspace->name, key->name,
+                                             key->version, key->host_origin, secret);
+    json_t *entry = sealed == NULL ? NULL
+                                   : json_pack("{s:s%, s:s, s:I}", "host", key->host->name.base,
+                                               key->host->name.len, "sealed", sealed, "version",
+                                               (json_int_t)strtoll(key->version, NULL, 10));
+
+    free(sealed);
+    return entry;
+}
+
+/* An empty value is no secret: the host needs none. */
+static json_t *entry_of(document_build_t *build, const document_workspace_t *workspace,
+                        const provider_key_t *key, char why[WHY_MAX])
+{
+    secret_t secret = {NULL, 0};
+    json_t *entry = NULL;
+
+    if (!open_value(build, workspace, key, &secret, why)) {
+        return NULL;
+    }
+    entry = secret.len != 0 ? sealed_entry(build, workspace, key, &secret)
+                            : json_pack("{s:s%, s:s}", "host", key->host->name.base,
+                                        key->host->name.len, "value", "");
+    secret_free(&secret);
+    if (entry == NULL) {
+        no(why, "it cannot be sealed for the workers");
+    }
+    return entry;
+}
+
+static bool add_key(document_build_t *build, const document_workspace_t *workspace, json_t *keys,
+                    provider_key_t *key)
+{
+    char why[WHY_MAX] = "";
+    json_t *entry = NULL;
+
+    if (json_is_true(json_object_get(key->spec, "disabled"))) {
+        no(why, "it is disabled");
+    } else if (find_host(workspace, key, why)) {
+        entry = entry_of(build, workspace, key, why);
+    }
+    if (entry != NULL) {
+        return json_object_set_new(keys, key->name, entry) == 0;
+    }
+    document_leave_out(build, workspace->name, "provider_key", key->name, why);
+    return true;
+}
+
+static bool add_row(document_build_t *build, const document_workspace_t *workspace, json_t *keys,
+                    const PGresult *rows, int index)
+{
+    provider_key_t key = {.id = PQgetvalue(rows, index, ROW_ID),
+                          .name = PQgetvalue(rows, index, ROW_NAME),
+                          .sealed = text_at(rows, index, ROW_SEALED),
+                          .origin = text_at(rows, index, ROW_ORIGIN),
+                          .version = PQgetvalue(rows, index, ROW_VERSION),
+                          .spec = json_loads(PQgetvalue(rows, index, ROW_SPEC), 0, NULL)};
+    bool good = key.spec != NULL && add_key(build, workspace, keys, &key);
+
+    json_decref(key.spec);
+    return good;
+}
+
+bool document_provider_keys(document_build_t *build, document_workspace_t *workspace)
+{
+    PGresult *rows = document_query(build,
+                                    "SELECT id, name, spec, sealed, origin, secret_version"
+                                    " FROM provider_key WHERE workspace_id = $1::uuid",
+                                    workspace->id);
+    json_t *keys = json_object();
+    bool good = rows != NULL;
+
+    for (int i = 0; good && i < PQntuples(rows); i++) {
+        good = add_row(build, workspace, keys, rows, i);
+    }
+    PQclear(rows);
+    return json_object_set_new(workspace->document, "provider_keys", keys) == 0 && good;
+}

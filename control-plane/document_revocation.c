@@ -1,0 +1,88 @@
+/*
+ * Revocations of a workspace: documents of 4096 places each, so that one more
+ * re-sends little. Postgres writes them; 100,000 of them are no JSON values
+ * here. A document is read again only if its count or the sum of its revisions
+ * is another one: a row that comes or changes has a later revision than any
+ * before, a row that goes takes one from the count. See document.h.
+ */
+
+#include "document.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NUMBER_MAX = 24, MARK_MAX = 96 };
+
+/* One document while it is looked at. */
+typedef struct {
+    const char *workspace_id;
+    char name[RELAY_HEAD_NAME_MAX + 1];
+    const char *number;
+    char mark[MARK_MAX]; /* count and sum */
+} segment_t;
+
+/* The document's members, from the database. */
+static json_t *read_text(document_build_t *build, const segment_t *segment)
+{
+    PGresult *row =
+        SESSION_QUERY(build->session,
+                      "SELECT string_agg(format('\"%s\":%s', encode(digest, 'hex'), revision), ','"
+                      " ORDER BY digest) FROM revocation WHERE workspace_id = $1::uuid"
+                      " AND position > $2::bigint * 4096 AND position <= ($2::bigint + 1) * 4096",
+                      segment->workspace_id, segment->number);
+    json_t *text = NULL;
+
+    if (row != NULL) {
+        text = json_sprintf("{\"revocations\":{%s}}", PQgetvalue(row, 0, 0));
+    } else {
+        document_fail(build, "the database: %s", session_error(build->session)->message);
+    }
+    PQclear(row);
+    return text;
+}
+
+/* {mark, text}, kept from the last build if nothing changed. Owned by the caller. */
+static json_t *find_text(document_build_t *build, const segment_t *segment)
+{
+    json_t *kept = json_object_get(build->source->revocations, segment->name);
+    const char *mark = json_string_value(json_object_get(kept, "mark"));
+
+    if (mark != NULL && strcmp(mark, segment->mark) == 0) {
+        return json_incref(kept);
+    }
+    return json_pack("{s:s, s:o}", "mark", segment->mark, "text", read_text(build, segment));
+}
+
+static bool add_segment(document_build_t *build, const segment_t *segment)
+{
+    json_t *kept = find_text(build, segment);
+    const char *text = json_string_value(json_object_get(kept, "text"));
+    bool good = text != NULL &&
+                documents_add(&build->documents, segment->name, strdup(text), false) &&
+                json_object_set(build->revocations, segment->name, kept) == 0;
+
+    json_decref(kept);
+    return good || document_fail(build, "out of memory");
+}
+
+bool document_revocations(document_build_t *build, const char *id, const char *name)
+{
+    PGresult *rows = document_query(build,
+                                    "SELECT (position - 1) / 4096, count(*), sum(revision)"
+                                    " FROM revocation WHERE workspace_id = $1::uuid"
+                                    " GROUP BY 1 ORDER BY 1",
+                                    id);
+    bool good = rows != NULL;
+
+    for (int i = 0; good && i < PQntuples(rows); i++) {
+        segment_t segment = {.workspace_id = id, .number = PQgetvalue(rows, i, 0)};
+        snprintf(segment.name, sizeof(segment.name), "workspace/%.128s/revocations/%.20s", name,
+                 segment.number);
+        snprintf(segment.mark, sizeof(segment.mark), "%.40s %.40s", PQgetvalue(rows, i, 1),
+                 PQgetvalue(rows, i, 2));
+        good = add_segment(build, &segment);
+    }
+    PQclear(rows);
+    return good;
+}

@@ -1,0 +1,283 @@
+/*
+ * Reading one field of one secret from Vault, see vault.h. The answer is held
+ * in locked memory and taken apart where it lies; libcurl cleanses what it
+ * frees, for it has had the secret in its buffers.
+ */
+
+#include "vault.h"
+
+#include <curl/curl.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json_scan.h"
+
+enum {
+    ANSWER_MAX = 64 * 1024,
+    URL_MAX = 2048,
+    TOKEN_MAX = 4096,
+    PATH_MAX_LEN = 1024,
+    CONNECT_TIMEOUT_MS = 2000,
+    TIMEOUT_MS = 5000
+};
+
+static bool no(char *why, size_t why_size, const char *text)
+{
+    snprintf(why, why_size, "%s", text);
+    return false;
+}
+
+/* ---- libcurl -------------------------------------------------------------- */
+
+static void cleanse_free(void *block)
+{
+    if (block != NULL) {
+        sodium_memzero(block, malloc_usable_size(block));
+        free(block);
+    }
+}
+
+static void *cleanse_realloc(void *block, size_t size)
+{
+    size_t before = block != NULL ? malloc_usable_size(block) : 0;
+    void *moved = malloc(size);
+
+    if (moved != NULL && block != NULL) {
+        memcpy(moved, block, before < size ? before : size);
+        cleanse_free(block);
+    }
+    return moved;
+}
+
+/* Whoever starts libcurl first decides how it allocates: relayd calls nothing of it before. */
+static void start_curl(void)
+{
+    curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, cleanse_free, cleanse_realloc, strdup,
+                         calloc);
+}
+
+static size_t take(char *bytes, size_t size, size_t count, void *target)
+{
+    relay_buf_t *answer = target;
+    size_t len = size * count;
+
+    if (len > answer->capacity - answer->len) {
+        return 0;
+    }
+    relay_buf_put(answer, relay_span(bytes, len));
+    return len;
+}
+
+/* SSL_CERT_FILE counts as it does for all that uses OpenSSL: Vault often has a CA of its own. */
+static void set_trust(CURL *curl)
+{
+    const char *ca_file = getenv("SSL_CERT_FILE");
+
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+    if (ca_file != NULL && ca_file[0] != '\0') {
+        curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
+    }
+}
+
+static void set_options(CURL *curl, const char *url, struct curl_slist *headers,
+                        relay_buf_t *answer)
+{
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+    set_trust(curl);
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+}
+
+static const char *transport_words(CURLcode code)
+{
+    switch (code) {
+    case CURLE_OPERATION_TIMEDOUT:
+        return "Vault did not answer in time";
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return "the name of the Vault server cannot be resolved";
+    case CURLE_COULDNT_CONNECT:
+        return "the Vault server refuses the connection";
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+        return "the certificate of the Vault server cannot be verified";
+    case CURLE_WRITE_ERROR:
+        return "Vault's answer is longer than a secret can be";
+    default:
+        return curl_easy_strerror(code);
+    }
+}
+
+/* ---- one request ---------------------------------------------------------- */
+
+static struct curl_slist *token_header(const char *token)
+{
+    char line[TOKEN_MAX + 32];
+    struct curl_slist *headers;
+
+    snprintf(line, sizeof(line), "X-Vault-Token: %.*s", TOKEN_MAX, token);
+    headers = curl_slist_append(NULL, line);
+    sodium_memzero(line, sizeof(line));
+    return headers;
+}
+
+/* The status of the answer, or 0 with why. */
+static long fetch(const vault_t *vault, const char *url, relay_buf_t *answer, char *why,
+                  size_t why_size)
+{
+    CURL *curl = curl_easy_init();
+    struct curl_slist *headers = token_header(vault->token);
+    CURLcode code = CURLE_OUT_OF_MEMORY;
+    long status = 0;
+
+    if (curl != NULL && headers != NULL) {
+        set_options(curl, url, headers, answer);
+        code = curl_easy_perform(curl);
+    }
+    if (code == CURLE_OK) {
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    } else {
+        no(why, why_size, transport_words(code));
+    }
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(curl);
+    return status;
+}
+
+static bool status_words(long status, char *why, size_t why_size)
+{
+    switch (status) {
+    case 0:
+        return false;
+    case 200:
+        return true;
+    case 403:
+        return no(why, why_size, "Vault does not let relayd's token read this (403)");
+    case 404:
+        return no(why, why_size, "Vault has nothing at this path (404)");
+    case 503:
+        return no(why, why_size, "Vault is sealed or in maintenance (503)");
+    default:
+        snprintf(why, why_size, "Vault answered with status %ld", status);
+        return false;
+    }
+}
+
+/* ---- the answer ----------------------------------------------------------- */
+
+/* {"data": {"data": {FIELD: "…"}}} */
+static bool find_field(relay_span_t answer, relay_span_t field, relay_json_value_t *value)
+{
+    const relay_span_t data = RELAY_SPAN("data");
+    relay_json_fault_t fault;
+    relay_json_value_t outer, inner;
+
+    return relay_json_scan(answer, &data, 1, &outer, &fault) == RELAY_JSON_OK &&
+           outer.type == RELAY_JSON_OBJECT && relay_json_members(outer.text, &data, 1, &inner) &&
+           inner.type == RELAY_JSON_OBJECT && relay_json_members(inner.text, &field, 1, value);
+}
+
+static bool take_field(relay_span_t answer, const char *field, secret_t *secret, char *why,
+                       size_t why_size)
+{
+    relay_json_value_t value = {RELAY_JSON_ABSENT, {NULL, 0}};
+    relay_buf_t out;
+
+    if (!find_field(answer, relay_span(field, strlen(field)), &value)) {
+        return no(why, why_size,
+                  "Vault has no current version there, or it is no KV version 2 store");
+    }
+    if (value.type != RELAY_JSON_STRING) {
+        return no(why, why_size, "Vault's secret has no such field with a text");
+    }
+    if (!secret_copy(secret, value.text.base, value.text.len)) {
+        return no(why, why_size, "out of memory");
+    }
+    out = relay_buf(secret->bytes, secret->len); /* decoded, it is never longer than written */
+    relay_json_decode(value, &out);
+    secret->len = out.len;
+    return true;
+}
+
+/* ---- paths ---------------------------------------------------------------- */
+
+static bool path_byte_ok(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= '0' && byte <= '9') || (byte != '\0' && strchr("._-/", byte) != NULL);
+}
+
+const char *vault_path_fault(const char *path)
+{
+    const char *mark = strchr(path, '#'), *slash = strchr(path, '/');
+
+    if (strlen(path) > PATH_MAX_LEN) {
+        return "is too long";
+    }
+    if (mark == NULL || slash == NULL || slash == path || slash + 1 >= mark || mark[1] == '\0') {
+        return "has the form vault:MOUNT/PATH#FIELD";
+    }
+    for (const char *at = path; at < mark; at++) {
+        if (!path_byte_ok(*at) || (*at == '/' && (at[1] == '/' || at[1] == '#')) ||
+            (*at == '.' && at[1] == '.')) {
+            return "may have letters, digits and any of . _ - between the slashes of its path";
+        }
+    }
+    for (const char *at = mark + 1; *at != '\0'; at++) {
+        if (!path_byte_ok(*at)) {
+            return "may have letters, digits and any of . _ - / in the name of its field";
+        }
+    }
+    return NULL;
+}
+
+static bool make_url(const vault_t *vault, const char *path, char url[URL_MAX])
+{
+    size_t mount = strcspn(path, "/"), end = strcspn(path, "#");
+    size_t address = strlen(vault->address);
+    int len;
+
+    while (address != 0 && vault->address[address - 1] == '/') {
+        address--;
+    }
+    len = snprintf(url, URL_MAX, "%.*s/v1/%.*s/data/%.*s", (int)address, vault->address, (int)mount,
+                   path, (int)(end - mount - 1), path + mount + 1);
+    return len > 0 && len < URL_MAX;
+}
+
+bool vault_read(const vault_t *vault, const char *path, secret_t *secret, char *why,
+                size_t why_size)
+{
+    static pthread_once_t started = PTHREAD_ONCE_INIT;
+    char url[URL_MAX];
+    secret_t room;
+    relay_buf_t answer;
+    bool found;
+
+    *secret = (secret_t){NULL, 0};
+    if (vault_path_fault(path) != NULL || !make_url(vault, path, url)) {
+        return no(why, why_size, "this is no path in Vault");
+    }
+    room = (secret_t){sodium_malloc(ANSWER_MAX), ANSWER_MAX};
+    if (room.bytes == NULL) {
+        return no(why, why_size, "out of memory");
+    }
+    pthread_once(&started, start_curl);
+    answer = relay_buf(room.bytes, room.len);
+    found = status_words(fetch(vault, url, &answer, why, why_size), why, why_size) &&
+            take_field(relay_buf_span(&answer), strchr(path, '#') + 1, secret, why, why_size);
+    secret_free(&room);
+    return found;
+}

@@ -1,0 +1,25 @@
+/*
+ * HashiCorp Vault's KV store, version 2, read over HTTPS. Called by reference.c.
+ */
+
+#ifndef RELAY_VAULT_H
+#define RELAY_VAULT_H
+
+#include "secret.h"
+
+typedef struct {
+    const char *address; /* https://vault:8200 */
+    const char *token;
+} vault_t;
+
+/*
+ * path: MOUNT/PATH#FIELD. False with words for people in why; never the token
+ * or what Vault answered.
+ */
+bool vault_read(const vault_t *vault, const char *path, secret_t *secret, char *why,
+                size_t why_size);
+
+/* NULL, or what is wrong with path, as a phrase. */
+const char *vault_path_fault(const char *path);
+
+#endif
