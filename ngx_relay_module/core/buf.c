@@ -6,21 +6,13 @@
 #include "buf.h"
 #include "utf8.h"
 
-void relay_buf_put(relay_buf_t *buf, relay_span_t text)
+void relay_buf_put_rest(relay_buf_t *buf, relay_span_t text)
 {
     if (buf->len < buf->capacity && text.len != 0) {
         size_t room = buf->capacity - buf->len;
         memcpy(buf->base + buf->len, text.base, text.len < room ? text.len : room);
     }
     buf->len += text.len;
-}
-
-void relay_buf_put_byte(relay_buf_t *buf, uint8_t byte)
-{
-    if (buf->len < buf->capacity) {
-        buf->base[buf->len] = byte;
-    }
-    buf->len++;
 }
 
 void relay_buf_put_u64(relay_buf_t *buf, uint64_t value)

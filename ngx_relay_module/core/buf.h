@@ -32,8 +32,30 @@ static inline relay_span_t relay_buf_span(const relay_buf_t *buf)
     return relay_span(buf->base, buf->len < buf->capacity ? buf->len : buf->capacity);
 }
 
-void relay_buf_put(relay_buf_t *buf, relay_span_t text);
-void relay_buf_put_byte(relay_buf_t *buf, uint8_t byte);
+/* Text that is empty, or that there is no room for. */
+void relay_buf_put_rest(relay_buf_t *buf, relay_span_t text);
+
+static inline void relay_buf_put(relay_buf_t *buf, relay_span_t text)
+{
+    size_t len = buf->len + text.len;
+
+    /* requests are put together from dozens of short texts: no call for those */
+    if (len > buf->capacity || text.len == 0) {
+        relay_buf_put_rest(buf, text);
+        return;
+    }
+    memcpy(buf->base + buf->len, text.base, text.len);
+    buf->len = len;
+}
+
+static inline void relay_buf_put_byte(relay_buf_t *buf, uint8_t byte)
+{
+    if (buf->len < buf->capacity) {
+        buf->base[buf->len] = byte;
+    }
+    buf->len++;
+}
+
 /* Decimal, no padding. */
 void relay_buf_put_u64(relay_buf_t *buf, uint64_t value);
 /* text as a JSON string with its quotes: quotes, backslashes and controls

@@ -17,16 +17,63 @@ typedef struct {
 
 static wanted_t wanted(const relay_span_t *keys, size_t count, relay_json_value_t *values)
 {
-    for (size_t i = 0; i < count; i++) {
-        values[i] = (relay_json_value_t){RELAY_JSON_ABSENT, {NULL, 0}};
+    if (count != 0) {
+        memset(values, 0, count * sizeof(*values)); /* RELAY_JSON_ABSENT */
     }
     return (wanted_t){keys, count, values, 0};
+}
+
+static inline bool same_eight(const uint8_t *a, const uint8_t *b)
+{
+    uint64_t x, y;
+
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return x == y;
+}
+
+static inline bool same_four(const uint8_t *a, const uint8_t *b)
+{
+    uint32_t x, y;
+
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return x == y;
+}
+
+/* Most keys have 4 to 16 bytes: the first and the last few, which may overlap, are all. */
+static inline bool same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    if (len >= 8 && len <= 16) {
+        return same_eight(a, b) && same_eight(a + len - 8, b + len - 8);
+    }
+    if (len >= 4 && len < 8) {
+        return same_four(a, b) && same_four(a + len - 4, b + len - 4);
+    }
+    return memcmp(a, b, len) == 0;
 }
 
 static inline bool is_key(relay_span_t key, relay_span_t name)
 {
     return key.len == name.len && key.base[0] == name.base[0] &&
-           memcmp(key.base, name.base, name.len) == 0;
+           same_bytes(key.base, name.base, name.len);
+}
+
+/* From the next key on, then from the first. */
+static size_t find_any(wanted_t *want, relay_span_t name)
+{
+    size_t i = want->next;
+
+    for (size_t left = want->count; left != 0; left--, i++) {
+        if (i == want->count) {
+            i = 0;
+        }
+        if (is_key(want->keys[i], name)) {
+            want->next = i + 1;
+            return i;
+        }
+    }
+    return want->count;
 }
 
 /* Index of the key written as string, quotes included; count if it is not wanted. */
@@ -34,19 +81,10 @@ static inline size_t find_plain(wanted_t *want, relay_span_t string)
 {
     relay_span_t name = relay_span(string.base + 1, string.len - 2);
 
-    for (size_t i = want->next; i < want->count; i++) {
-        if (is_key(want->keys[i], name)) {
-            want->next = i + 1;
-            return i;
-        }
+    if (want->next < want->count && is_key(want->keys[want->next], name)) {
+        return want->next++;
     }
-    for (size_t i = 0; i < want->next; i++) {
-        if (is_key(want->keys[i], name)) {
-            want->next = i + 1;
-            return i;
-        }
-    }
-    return want->count;
+    return find_any(want, name);
 }
 
 static size_t find_escaped(wanted_t *want, relay_span_t string)
@@ -79,36 +117,48 @@ typedef struct {
     state_t state;
 } path_t;
 
-/* at: where a value should begin. */
-static const uint8_t *take_value(relay_json_lex_t *lex, path_t *path, const uint8_t *at)
+/* at: an opening bracket. */
+static inline const uint8_t *take_bracket(relay_json_lex_t *lex, path_t *path, const uint8_t *at)
 {
-    path->state = NEXT;
-    if (*at == '"') {
-        return relay_json_lex_string(lex, at);
-    }
-    if (*at != '{' && *at != '[') {
-        return relay_json_lex_word(lex, at);
-    }
     path->state = OPENED;
     path->object = *at == '{';
     return relay_json_open(&path->nest, path->object) ? at + 1
                                                       : relay_json_fail(lex, at, RELAY_JSON_DEPTH);
 }
 
+/* at: where a value should begin. */
+static inline const uint8_t *take_value(relay_json_lex_t *lex, path_t *path, const uint8_t *at)
+{
+    path->state = NEXT;
+    if (*at == '"') {
+        return relay_json_lex_string(lex, at);
+    }
+    return *at == '{' || *at == '[' ? take_bracket(lex, path, at) : relay_json_lex_word(lex, at);
+}
+
+/* Past a key's colon to the value; NULL if either is not there. */
+static inline const uint8_t *take_colon(relay_json_lex_t *lex, const uint8_t *at)
+{
+    if (lex->end - at >= 2 && *at == ':' && at[1] > ' ') {
+        return at + 1;
+    }
+    at = relay_json_lex_colon(lex, at);
+    if (at != NULL) {
+        at = relay_json_lex_space(at, lex->end);
+    }
+    return at != NULL && at == lex->end ? relay_json_unexpected(lex, at) : at;
+}
+
 /* at: where an item should begin. */
-static const uint8_t *take_item(relay_json_lex_t *lex, path_t *path, const uint8_t *at)
+static inline const uint8_t *take_item(relay_json_lex_t *lex, path_t *path, const uint8_t *at)
 {
     if (path->object) {
         if (*at != '"') {
             return relay_json_unexpected(lex, at);
         }
         at = relay_json_lex_string(lex, at);
-        if (at == NULL || (at = relay_json_lex_colon(lex, at)) == NULL) {
+        if (at == NULL || (at = take_colon(lex, at)) == NULL) {
             return NULL;
-        }
-        at = relay_json_lex_space(at, lex->end);
-        if (at == lex->end) {
-            return relay_json_unexpected(lex, at);
         }
     }
     return take_value(lex, path, at);
@@ -130,15 +180,21 @@ static inline const uint8_t *step(relay_json_lex_t *lex, path_t *path, const uin
 {
     switch (path->state) {
     case OPENED:
-        return *at == '}' || *at == ']' ? take_end(lex, path, at) : take_item(lex, path, at);
+        if (*at == '}' || *at == ']') {
+            return take_end(lex, path, at);
+        }
+        break;
     case NEXT:
+        if (*at != ',') {
+            return take_end(lex, path, at);
+        }
+        at = relay_json_lex_space(at + 1, lex->end);
+        if (at == lex->end) {
+            return relay_json_unexpected(lex, at);
+        }
         break;
     }
-    if (*at != ',') {
-        return take_end(lex, path, at);
-    }
-    at = relay_json_lex_space(at + 1, lex->end);
-    return at < lex->end ? take_item(lex, path, at) : relay_json_unexpected(lex, at);
+    return take_item(lex, path, at);
 }
 
 /* at: an opening bracket inside `depth` open containers. Ends behind its closing one. */
@@ -146,7 +202,7 @@ static const uint8_t *skip_container(relay_json_lex_t *lex, const uint8_t *at, u
 {
     path_t path = {.nest = {.depth = depth}};
 
-    at = take_value(lex, &path, at);
+    at = take_bracket(lex, &path, at);
     while (at != NULL && path.nest.depth > depth) {
         at = relay_json_lex_space(at, lex->end);
         if (at == lex->end) {
@@ -322,20 +378,41 @@ static const uint8_t *pass_long_string(const uint8_t *at, const uint8_t *end)
     return end;
 }
 
-/* at: the opening quote. Ends behind the closing one. */
-static inline const uint8_t *pass_string(const uint8_t *at, const uint8_t *end)
-{
 #if RELAY_JSON_SSE2
-    /* no call for keys and other short strings */
-    if (end - at > 16) {
-        const unsigned quotes = relay_json_bits(relay_json_equal(relay_json_load(at + 1), '"'));
+
+/* The same; looks at the first 32 bytes itself. */
+static const uint8_t *pass_medium_string(const uint8_t *at, const uint8_t *end)
+{
+    if (end - at > 32) {
+        const unsigned first = relay_json_bits(relay_json_equal(relay_json_load(at + 1), '"'));
+        const unsigned second = relay_json_bits(relay_json_equal(relay_json_load(at + 17), '"'));
+        const unsigned quotes = first | second << 16;
         const uint8_t *quote = at + 1 + (quotes != 0 ? __builtin_ctz(quotes) : 0);
         if (quotes != 0 && quote[-1] != '\\') {
             return quote + 1;
         }
     }
-#endif
     return pass_long_string(at, end);
+}
+
+#endif
+
+/* at: the opening quote. Ends behind the closing one. */
+static inline const uint8_t *pass_string(const uint8_t *at, const uint8_t *end)
+{
+#if RELAY_JSON_SSE2
+    /* no search for keys and other short strings */
+    if (end - at > 16) {
+        const unsigned quotes = relay_json_bits(relay_json_equal(relay_json_load(at + 1), '"'));
+        if (quotes != 0) {
+            const uint8_t *quote = at + 1 + __builtin_ctz(quotes);
+            return quote[-1] != '\\' ? quote + 1 : pass_long_string(at, end);
+        }
+    }
+    return pass_medium_string(at, end);
+#else
+    return pass_long_string(at, end);
+#endif
 }
 
 static inline bool opens(uint8_t bracket)
@@ -359,6 +436,11 @@ static const uint8_t *pass_container_scalar(const uint8_t *at, const uint8_t *en
         at++;
     }
     return end;
+}
+
+static inline bool is_word_end(uint8_t byte)
+{
+    return byte <= ' ' || byte == ',' || byte == ']' || byte == '}';
 }
 
 #if RELAY_JSON_SSE2
@@ -430,7 +512,15 @@ static inline const uint8_t *pass_container(const uint8_t *at, const uint8_t *en
 
 static inline const uint8_t *pass_word(const uint8_t *at, const uint8_t *end)
 {
-    while (at<end && * at> ' ' && *at != ',' && *at != ']' && *at != '}') {
+#if RELAY_JSON_SSE2
+    if (end - at >= 16) {
+        const unsigned found = relay_json_bits(relay_json_word_ends(relay_json_load(at)));
+        if (found != 0) {
+            return at + __builtin_ctz(found);
+        }
+    }
+#endif
+    while (at < end && !is_word_end(*at)) {
         at++;
     }
     return at;
@@ -470,10 +560,20 @@ static inline const uint8_t *pass_value(const uint8_t *at, const uint8_t *end,
     return at;
 }
 
-/* Past white space and the separators between members and elements. */
+/* What is between members and elements; any control is taken for white space. */
+static const bool separators[256] = {
+    /* clang-format off */
+    true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true,
+    true, true, true, true, true, true, true, true, true, true, true, true, true, true, true, true,
+    /* clang-format on */
+    [' '] = true,
+    [','] = true,
+    [':'] = true,
+};
+
 static const uint8_t *pass_separators(const uint8_t *at, const uint8_t *end)
 {
-    while (at < end && (*at <= ' ' || *at == ',' || *at == ':')) {
+    while (at < end && separators[*at]) {
         at++;
     }
     return at;
@@ -482,7 +582,7 @@ static const uint8_t *pass_separators(const uint8_t *at, const uint8_t *end)
 /* The same, where `mark` with nothing around it is the usual case. */
 static inline const uint8_t *pass_separator(const uint8_t *at, const uint8_t *end, uint8_t mark)
 {
-    if (end - at >= 2 && *at == mark && at[1] > ' ' && at[1] != ',' && at[1] != ':') {
+    if (end - at >= 2 && *at == mark && !separators[at[1]]) {
         return at + 1;
     }
     return pass_separators(at, end);
@@ -502,7 +602,7 @@ static const uint8_t *pass_members(wanted_t *want, const uint8_t *at, const uint
 {
     at = pass_separators(at, end);
     while (at < end && *at == '"') {
-        relay_json_value_t value;
+        relay_json_value_t other;
         const uint8_t *behind = pass_string(at, end);
         relay_span_t key = relay_span(at, (size_t)(behind - at));
         size_t index;
@@ -510,11 +610,9 @@ static const uint8_t *pass_members(wanted_t *want, const uint8_t *at, const uint
         if (at == end || key.len < 2) {
             break;
         }
-        at = pass_separator(pass_value(at, end, &value), end, ',');
         index = find_member(want, key);
-        if (index < want->count) {
-            want->values[index] = value;
-        }
+        at = pass_value(at, end, index < want->count ? &want->values[index] : &other);
+        at = pass_separator(at, end, ',');
     }
     return at;
 }

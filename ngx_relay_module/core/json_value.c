@@ -16,7 +16,8 @@ bool relay_json_uint(relay_json_value_t value, uint64_t *number)
     }
     for (size_t i = 0; i < value.text.len; i++) {
         unsigned digit = (unsigned)value.text.base[i] - '0';
-        if (digit > 9 || sum > ((uint64_t)INT64_MAX - digit) / 10) {
+        /* eighteen digits fit, whatever they are */
+        if (digit > 9 || (i >= 18 && sum > ((uint64_t)INT64_MAX - digit) / 10)) {
             return false;
         }
         sum = sum * 10 + digit;

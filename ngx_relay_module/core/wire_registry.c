@@ -56,9 +56,13 @@ const relay_dialect_t *relay_dialect_at(unsigned index)
 
 /* ---- paths --------------------------------------------------------------- */
 
-/* Takes whole segments off the front of *path. */
-static bool take(relay_span_t *path, relay_span_t segments)
+/* Takes whole segments, two bytes at least, off the front of *path. */
+static inline bool take(relay_span_t *path, relay_span_t segments)
 {
+    /* most differ in the first letter: no call for those */
+    if (path->len < segments.len || path->base[1] != segments.base[1]) {
+        return false;
+    }
     if (!relay_span_starts(*path, segments) ||
         (path->len > segments.len && path->base[segments.len] != '/')) {
         return false;

@@ -21,6 +21,8 @@ static u_char *ngx_http_relay_digits(u_char *p, uint64_t number);
 
 
 static ngx_str_t  ngx_http_relay_answer_names[] = {
+    ngx_string("date"),
+    ngx_string("server"),
     ngx_string("connection"),
     ngx_string("keep-alive"),
     ngx_string("proxy-connection"),
@@ -29,8 +31,6 @@ static ngx_str_t  ngx_http_relay_answer_names[] = {
     ngx_string("te"),
     ngx_string("trailer"),
     ngx_string("upgrade"),
-    ngx_string("server"),
-    ngx_string("date"),
     ngx_string("status"),
     ngx_string("set-cookie"),
     ngx_string("set-cookie2"),

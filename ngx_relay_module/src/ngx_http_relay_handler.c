@@ -16,6 +16,7 @@ static ngx_http_relay_ctx_t *ngx_http_relay_create_ctx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_pin(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_unpin(void *data);
 static ngx_int_t ngx_http_relay_request_id(ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_hex(u_char *to, u_char *bytes, size_t len);
 static ngx_int_t ngx_http_relay_random(u_char *bytes, size_t len);
 static void ngx_http_relay_route_path(ngx_http_relay_ctx_t *ctx);
 static relay_span_t ngx_http_relay_raw_path(ngx_http_request_t *r);
@@ -142,7 +143,7 @@ ngx_http_relay_request_id(ngx_http_relay_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    (void) ngx_hex_dump(ctx->request_id_data, random, sizeof(random));
+    ngx_http_relay_hex(ctx->request_id_data, random, sizeof(random));
 
     ctx->request_id.data = ctx->request_id_data;
     ctx->request_id.len = NGX_HTTP_RELAY_REQUEST_ID_LEN;
@@ -167,6 +168,36 @@ ngx_http_relay_request_id(ngx_http_relay_ctx_t *ctx)
     ctx->request_id = h->value;
 
     return NGX_OK;
+}
+
+
+/*
+ * Random bytes as hexadecimal digits, in no order that matters: eight bytes a
+ * step, first the digits of their lower halves. len is a multiple of eight.
+ */
+
+static void
+ngx_http_relay_hex(u_char *to, u_char *bytes, size_t len)
+{
+    size_t     i;
+    uint64_t   eight, letters, halves[2];
+
+    const uint64_t  each = 0x0101010101010101;
+
+    for (/* void */; len; len -= 8, bytes += 8) {
+
+        ngx_memcpy(&eight, bytes, 8);
+
+        halves[0] = eight & each * 0x0f;
+        halves[1] = eight >> 4 & each * 0x0f;
+
+        for (i = 0; i < 2; i++) {
+            letters = (halves[i] + each * 6) >> 4 & each;
+            halves[i] += each * '0' + letters * ('a' - '0' - 10);
+        }
+
+        to = ngx_cpymem(to, halves, 16);
+    }
 }
 
 
@@ -238,17 +269,22 @@ ngx_http_relay_route_path(ngx_http_relay_ctx_t *ctx)
 static relay_span_t
 ngx_http_relay_raw_path(ngx_http_request_t *r)
 {
-    size_t   i, len;
-    u_char  *p, *path, *last;
+    size_t       i, len;
+    u_char      *p, *path, *last;
+    ngx_uint_t   doubled;
 
     p = r->unparsed_uri.data;
+    doubled = 0;
 
     for (len = 0; len < r->unparsed_uri.len && p[len] != '?'
                   && p[len] != '#'; len++)
-    { /* void */ }
-
-    if (len < 2 || ngx_strlcasestrn(p, p + len, (u_char *) "//", 2 - 1) == NULL)
     {
+        if (p[len] == '/' && len && p[len - 1] == '/') {
+            doubled = 1;
+        }
+    }
+
+    if (!doubled) {
         return relay_span(p, len);
     }
 
@@ -384,7 +420,7 @@ ngx_http_relay_greeting(ngx_http_relay_ctx_t *ctx)
         return ngx_http_relay_send_empty(r, NGX_HTTP_OK);
     }
 
-    if (ngx_http_relay_request_header(r, "upgrade", sizeof("upgrade") - 1)
+    if (r->headers_in.upgrade
         && ngx_http_relay_request_header(r, "sec-websocket-key",
                                          sizeof("sec-websocket-key") - 1))
     {

@@ -21,7 +21,13 @@ static ngx_table_elt_t *ngx_http_relay_next_header(ngx_list_part_t **part,
 static void ngx_http_relay_count_names(ngx_http_relay_names_t *list);
 
 
+/* those that most requests have come first: searches end there */
+
 static ngx_str_t  ngx_http_relay_request_names[] = {
+    /* written anew */
+    ngx_string("host"),
+    ngx_string("content-length"),
+    ngx_string("accept-encoding"),
     /* credentials */
     ngx_string("authorization"),
     ngx_string("x-api-key"),
@@ -30,10 +36,6 @@ static ngx_str_t  ngx_http_relay_request_names[] = {
     ngx_string("proxy-authorization"),
     ngx_string("cookie"),
     ngx_string("cookie2"),
-    /* written anew */
-    ngx_string("host"),
-    ngx_string("content-length"),
-    ngx_string("accept-encoding"),
     /* of this connection */
     ngx_string("connection"),
     ngx_string("keep-alive"),
@@ -69,9 +71,8 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
     u_char              *p;
     size_t               len;
     uint64_t             auth_shapes;
-    ngx_uint_t           i;
     ngx_list_part_t     *part;
-    ngx_table_elt_t     *h;
+    ngx_table_elt_t     *h, *last;
     ngx_http_request_t  *r;
 
     r = ctx->request;
@@ -84,11 +85,16 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
     /* room for all of them: to tell which pass costs more than the room */
 
     len = 0;
-    part = &r->headers_in.headers.part;
-    i = 0;
 
-    while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
-        len += h->key.len + sizeof(": ") - 1 + h->value.len + sizeof(CRLF) - 1;
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+
+        h = part->elts;
+        last = h + part->nelts;
+
+        for (/* void */; h < last; h++) {
+            len += h->key.len + sizeof(": ") - 1
+                   + h->value.len + sizeof(CRLF) - 1;
+        }
     }
 
     p = ngx_pnalloc(r->pool, len + 1);
@@ -99,19 +105,23 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
     ctx->forward.data = p;
 
     auth_shapes = ngx_http_relay_auth_shapes(ctx->plan);
-    part = &r->headers_in.headers.part;
-    i = 0;
 
-    while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
 
-        if (ngx_http_relay_request_drops(ctx, h, auth_shapes)) {
-            continue;
+        h = part->elts;
+        last = h + part->nelts;
+
+        for (/* void */; h < last; h++) {
+
+            if (ngx_http_relay_request_drops(ctx, h, auth_shapes)) {
+                continue;
+            }
+
+            p = ngx_cpymem(p, h->key.data, h->key.len);
+            p = ngx_cpymem(p, ": ", 2);
+            p = ngx_cpymem(p, h->value.data, h->value.len);
+            p = ngx_cpymem(p, CRLF, 2);
         }
-
-        p = ngx_cpymem(p, h->key.data, h->key.len);
-        *p++ = ':'; *p++ = ' ';
-        p = ngx_cpymem(p, h->value.data, h->value.len);
-        *p++ = CR; *p++ = LF;
     }
 
     ctx->forward.len = p - ctx->forward.data;
@@ -310,9 +320,15 @@ ngx_http_relay_search(ngx_http_relay_names_t *list, u_char *name, size_t len)
     }
 
     for (s = list->names; s->len; s++) {
-        if (s->len == len && ngx_memcmp(s->data, name, len) == 0) {
+        if (s->len == len && s->data[0] == name[0]
+            && ngx_memcmp(s->data, name, len) == 0)
+        {
             return 1;
         }
+    }
+
+    if (name[0] != 'x') {
+        return 0;
     }
 
     for (s = list->prefixes; s->len; s++) {

@@ -237,6 +237,7 @@ static void
 ngx_http_relay_redis_connect(ngx_http_relay_redis_t *redis)
 {
     ngx_int_t                     rc;
+    ngx_uint_t                    level;
     ngx_connection_t             *c;
     ngx_peer_connection_t        *pc;
     ngx_http_relay_redis_addr_t  *addr;
@@ -255,9 +256,19 @@ ngx_http_relay_redis_connect(ngx_http_relay_redis_t *redis)
     pc->log = &redis->log;
     pc->log_error = NGX_ERROR_ERR;
 
+    /* it would log a socket that is not there as critical, and we log it, too */
+
+    level = redis->log.log_level;
+
+    if (!(level & NGX_LOG_DEBUG_ALL)) {
+        redis->log.log_level = NGX_LOG_ALERT;
+    }
+
     ngx_set_socket_errno(0);
 
     rc = ngx_event_connect_peer(pc);
+
+    redis->log.log_level = level;
 
     if (rc != NGX_OK && rc != NGX_AGAIN) {
         ngx_http_relay_redis_fail(redis, "connect() failed: %s",
