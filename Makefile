@@ -246,7 +246,7 @@ t/sdk/node_modules/.package-lock.json: t/sdk/package-lock.json
 test: ## everything; the last line is the count
 	@$(MAKE) -s test-deps
 	@$(MAKE) -s $(parallel) test-programs
-	@t/suite/run --out build/test unit valgrind fuzz e2e $(sdk)
+	@t/suite/run --out build/test unit valgrind fuzz e2e $(sdk) $(sdk:%=%-box)
 
 .PHONY: test-programs
 test-programs: build $(units:%=build/unit/%) $(fuzzers:%=build/fuzz/%) \

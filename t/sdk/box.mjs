@@ -122,8 +122,9 @@ export class Box {
     const open = [await answers(this.port), await answers(this.admin_port)];
     const reset = await this.run(process.env.RELAY_KEEP ? 'status' : 'reset');
     const files = fs.existsSync(this.home);
+    const said = slurp(path.join(this.directory, 'said'));
     this.kill();
-    assert.deepEqual(left, { code: 0, signal: null }, 'the box leaves in time and with status 0');
+    assert.deepEqual(left, { code: 0, signal: null }, `the box leaves in time and with status 0\n${said}`);
     assert.equal(status.code, 3, `it is down: ${status.stdout}`);
     assert.deepEqual(open, [false, false], 'its ports are free');
     if (process.env.RELAY_KEEP) return;

@@ -141,8 +141,7 @@ class Stack {
   // would wait.
   async stop() {
     await globalThis[Symbol.for('undici.globalDispatcher.1')]?.destroy();
-    const logs = await this.close();
-    await this.mock.stop();
+    const logs = await this.close().finally(() => this.mock.stop());
     const faults = logs.split('\n').filter((line) => FAULT.test(line));
     assert.deepEqual(faults, [], 'no faults in the logs');
     for (const secret of [RELAY_KEY, WRONG_RELAY_KEY, ...Object.values(PROVIDER_KEY)]) {
