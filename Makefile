@@ -54,7 +54,7 @@ test_packages := $(run_packages) libcmocka-dev valgrind clang libclang-rt-14-dev
                  libjson-validator-perl libcryptx-perl
 lint_packages := $(run_packages) clang-format shellcheck perl
 asan_packages := $(test_packages) dpkg-dev
-bench_packages := $(run_packages) perl valgrind
+bench_packages := $(run_packages) perl valgrind libcryptx-perl
 
 .PHONY: all build deps test-deps run stop status reset catalog-check test unit lint fuzz asan bench install \
         clean help compat FORCE
@@ -299,6 +299,8 @@ install: build ## the module into this machine's nginx; DESTDIR is honoured
 	install -D -m 644 build/ngx_relay_module.so '$(DESTDIR)$(modules_path)/ngx_relay_module.so'
 	install -D -m 755 build/relayctl '$(DESTDIR)/usr/bin/relayctl'
 	install -D -m 755 build/relayd '$(DESTDIR)/usr/sbin/relayd'
+	install -D -m 644 build/catalog.json '$(DESTDIR)/usr/share/relay/catalog.json'
+	install -D -m 644 catalog/NOTICE '$(DESTDIR)$(doc)/CATALOG-NOTICE'
 	install -d '$(DESTDIR)$(doc)/config'
 	install -m 644 config/*.conf config/*.json '$(DESTDIR)$(doc)/config/'
 	install -m 644 README.md LICENSE '$(DESTDIR)$(doc)/'
