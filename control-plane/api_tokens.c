@@ -69,8 +69,9 @@ static role_t role_named(const char *name)
 static bool within_maker(change_t *change)
 {
     const identity_t *maker = &change->request->identity;
-    const char *workspace = json_string_value(json_object_get(change->after, "workspace"));
-    const char *role = json_string_value(json_object_get(change->after, "role"));
+    const json_t *spec = change->after != NULL ? change->after : change->before;
+    const char *workspace = json_string_value(json_object_get(spec, "workspace"));
+    const char *role = json_string_value(json_object_get(spec, "role"));
     problem_t *problem = &change->request->problem;
     const json_t *scope;
     size_t i;
@@ -82,10 +83,10 @@ static bool within_maker(change_t *change)
     if (maker->workspace_id[0] != '\0' &&
         (workspace == NULL || strcmp(workspace, maker->workspace_id) != 0))
         return problem_set(problem, PROBLEM_FORBIDDEN, "Your own token is for one workspace.");
-    if (maker->nscopes > 0 && json_array_size(json_object_get(change->after, "scopes")) == 0)
+    if (maker->nscopes > 0 && json_array_size(json_object_get(spec, "scopes")) == 0)
         return problem_set(problem, PROBLEM_FORBIDDEN, "Your own token is limited to scopes.");
 
-    json_array_foreach(json_object_get(change->after, "scopes"), i, scope)
+    json_array_foreach(json_object_get(spec, "scopes"), i, scope)
     {
         const char *text = json_string_value(scope);
         if (maker->nscopes > 0 && !auth_covers(maker, text))
@@ -99,10 +100,10 @@ static bool check(change_t *change)
 {
     char token[TOKEN_TEXT], digest[TOKEN_DIGEST_TEXT];
 
-    if (change->after == NULL)
-        return true;
     if (!within_maker(change))
         return false;
+    if (change->after == NULL)
+        return true;
 
     change_column(change, "expires_at",
                   json_string_value(json_object_get(change->after, "expires_at")));

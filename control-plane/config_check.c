@@ -2,38 +2,61 @@
 
 #include "config_check.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config_doc.h"
 #include "malloc_arena.h"
+#include "resource_row.h"
 
 enum { POINTER_MAX = 256 };
 
-/* "formats[0].path" → "/formats/0/path". */
-static void pointer_of(const char *path, char pointer[POINTER_MAX])
+/* One step of a path behind text: `.name`, `[0]`, or `["a name"]`. Its end; NULL: none. */
+static const char *step_of(const char *text, char name[POINTER_MAX])
 {
-    size_t len = 0;
+    bool quoted = strncmp(text, "[\"", 2) == 0;
+    const char *from = text + (quoted ? 2 : 1);
+    size_t len;
 
-    if (path[0] != '\0' && path[0] != '[' && path[0] != '.')
-        pointer[len++] = '/';
-    for (; *path != '\0' && len + 1 < POINTER_MAX; path++)
-        if (*path != ']')
-            pointer[len++] = *path == '.' || *path == '[' ? '/' : *path;
-    pointer[len] = '\0';
+    if (*text != '.' && *text != '[')
+        return NULL;
+    len = quoted ? (size_t)(strstr(from, "\"]") != NULL ? strstr(from, "\"]") - from
+                                                        : (ptrdiff_t)strlen(from))
+                 : strcspn(from, *text == '[' ? "]" : ".[");
+    snprintf(name, POINTER_MAX, "%.*s", (int)len, from);
+    from += len;
+    if (quoted && *from != '\0')
+        return from + 2;
+    return *text == '[' && *from == ']' ? from + 1 : from;
 }
 
-static bool report(const relay_config_fault_t *fault, const char *section, const char *name,
-                   problem_t *problem)
+void config_check_pointer(const char *path, unsigned skip, char *pointer, size_t size)
 {
-    char prefix[400], pointer[POINTER_MAX];
-    size_t len = (size_t)snprintf(prefix, sizeof(prefix), "%s.%s", section, name);
+    char name[POINTER_MAX], before[POINTER_MAX];
+    const char *next = path + strcspn(path, ".[");
 
-    if (strncmp(fault->path, prefix, len) != 0)
+    pointer[0] = '\0';
+    if (skip == 0)
+        snprintf(pointer, size, "/%.*s", (int)(next - path), path);
+    for (unsigned i = 1; (next = step_of(next, name)) != NULL; i++) {
+        if (i < skip)
+            continue;
+        snprintf(before, sizeof(before), "%s", pointer);
+        pointer_below(pointer, size, before, name);
+    }
+}
+
+/* The path starts with the section and the entry's name. */
+static bool report(const relay_config_fault_t *fault, const char *section, problem_t *problem)
+{
+    char pointer[POINTER_MAX];
+
+    if (strncmp(fault->path, section, strlen(section)) != 0)
         return problem_fault(problem, "", "%s: %s", fault->path, fault->message);
 
-    pointer_of(fault->path + len, pointer);
+    config_check_pointer(fault->path, 2, pointer, sizeof(pointer));
     return problem_fault(problem, pointer, "%s", fault->message);
 }
 
@@ -75,7 +98,7 @@ bool config_check_entry(const char *section, const char *name, const json_t *ent
     if (text == NULL || beside == NULL)
         problem_set(problem, PROBLEM_INTERNAL, "Out of memory.");
     else
-        ok = build(beside, text, catalog, &fault) || report(&fault, section, name, problem);
+        ok = build(beside, text, catalog, &fault) || report(&fault, section, problem);
 
     free(text);
     free(beside);

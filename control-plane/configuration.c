@@ -250,16 +250,29 @@ static bool apply_patch(apply_t *apply, const resource_t *resource, const char *
     return ok;
 }
 
-static bool apply_section(apply_t *apply, const resource_t *resource, const char *section,
-                          bool patches)
+/* What the catalog has is changed by patches, which stand elsewhere in the document. */
+static bool not_patched(apply_t *apply, size_t number, const char *name)
 {
+    const char *patches = sections[number].patches;
+
+    return patches == NULL || !is_patch(apply->request, sections[number].resource, name) ||
+           problem_set(&apply->request->problem, PROBLEM_CONFLICT,
+                       "The catalog has a %s \"%s\": a patch of it goes into %s.",
+                       sections[number].resource->kind, name, patches);
+}
+
+static bool apply_section(apply_t *apply, size_t number, bool patches)
+{
+    const resource_t *resource = sections[number].resource;
+    const char *section = patches ? sections[number].patches : sections[number].section;
     json_t *entries = json_object_get(apply->request->body, section), *entry;
     const char *name;
 
     json_object_foreach(entries, name, entry)
     {
         bool ok = patches ? apply_patch(apply, resource, section, name, entry)
-                          : apply_entry(apply, resource, section, name, entry);
+                          : not_patched(apply, number, name) &&
+                                apply_entry(apply, resource, section, name, entry);
         if (!ok) {
             prefix_faults(&apply->request->problem, section, name);
             return false;
@@ -331,11 +344,10 @@ static bool apply_all(request_t *request, reply_t *reply)
     bool prune, ok = read_prune(request, &prune);
 
     for (size_t i = 0; ok && i < SECTIONS; i++)
-        ok = (sections[i].patches == NULL ||
-              apply_section(&apply, sections[i].resource, sections[i].patches, true)) &&
-             apply_section(&apply, sections[i].resource, sections[i].section, false);
-    for (size_t i = SECTIONS; ok && prune && i-- > 0;)
-        ok = prune_section(&apply, i);
+        ok = (sections[i].patches == NULL || apply_section(&apply, i, true)) &&
+             apply_section(&apply, i, false);
+    for (size_t i = 0; ok && prune && i < SECTIONS; i++)
+        ok = prune_section(&apply, SECTIONS - 1 - i);
 
     if (ok && json_object_size(apply.minted) > 0)
         reply->body = json_pack("{s:O, s:O}", "steps", apply.steps, "minted", apply.minted);

@@ -21,6 +21,17 @@ static const field_t auth_fields[] = {
      .min = 0,
      .max = 256,
      .description = "What stands before the key."},
+    {.name = "service",
+     .type = FIELD_TEXT,
+     .description = "Of the catalog: what signatures are for."},
+    {.name = "scope",
+     .type = FIELD_TEXT,
+     .max = 2048,
+     .description = "Of the catalog: what a token is for."},
+    {.name = "token_url",
+     .type = FIELD_TEXT,
+     .max = 2048,
+     .description = "Of the catalog: who gives tokens."},
 };
 static const schema_t auth_schema = SCHEMA("HostAuth", auth_fields);
 
@@ -111,8 +122,10 @@ const resource_t host_resource = {
     .refer = refer,
 };
 
-static const overlay_t overlay = {
-    .resource = &host_resource, .section = "hosts", .catalog_table = "catalog_host"};
+static const overlay_t overlay = {.resource = &host_resource,
+                                  .section = "hosts",
+                                  .catalog_table = "catalog_host",
+                                  .built_in = "relay"};
 
 json_t *host_effective(request_t *request, const char *name)
 {

@@ -1,6 +1,6 @@
 /*
  * Kept answers, in the table idempotency: `answer` is {"body", "location",
- * "revision"}. Called by exchange.c.
+ * "revision"}, as a text, whose members stay in their order. Called by exchange.c.
  */
 
 #include "idempotency.h"
@@ -87,7 +87,7 @@ bool idempotency_begin(exchange_t *exchange)
         return false;
 
     PGresult *row = SESSION_QUERY(request->session,
-                                  "SELECT fingerprint = $3::bytea, status, answer,"
+                                  "SELECT fingerprint = $3::bytea, status, answer #>> '{}',"
                                   " coalesce(etag, '') FROM idempotency"
                                   " WHERE token_id = $1 AND key = $2"
                                   " AND created_at > now() - interval '1 day'",
@@ -162,7 +162,7 @@ bool idempotency_keep(exchange_t *exchange)
     PGresult *done = SESSION_QUERY(
         request->session,
         "INSERT INTO idempotency (token_id, key, fingerprint, status, answer, etag)"
-        " VALUES ($1, $2, $3::bytea, $4::integer, $5::jsonb, $6)"
+        " VALUES ($1, $2, $3::bytea, $4::integer, to_jsonb($5::text), $6)"
         " ON CONFLICT (token_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,"
         " status = excluded.status, answer = excluded.answer, etag = excluded.etag,"
         " created_at = now()",

@@ -168,6 +168,7 @@ static json_t *hosts_around(request_t *request, const json_t *entry)
 static const overlay_t overlay = {.resource = &model_resource,
                                   .section = "models",
                                   .catalog_table = "catalog_model",
+                                  .built_in = "relay/echo",
                                   .around = hosts_around};
 
 #define PATH "/api/v1/workspaces/{workspace}/models"

@@ -240,7 +240,7 @@ static void add_operation(json_t *paths, const route_t *route)
     size_t len = 0;
     json_t *path = json_object_get(paths, route->pattern);
 
-    for (; route->method[len] != '\0' && len < sizeof(method) - 1; len++)
+    for (; len < sizeof(method) - 1 && route->method[len] != '\0'; len++)
         method[len] = (char)(route->method[len] | 0x20);
     method[len] = '\0';
     if (path == NULL) {

@@ -13,7 +13,7 @@
 #include "resource_row.h"
 
 enum { SQL_MAX = 1024, POINTER_MAX = 256 };
-#define NUMBER_MAX 9007199254740992.0 /* 2^53: exact in every JSON reader */
+#define NUMBER_MAX 9007199254740992 /* 2^53: exact in every JSON reader */
 
 const char *const overlay_sources[] = {"catalog", "patched", "own", NULL};
 
@@ -277,7 +277,8 @@ static bool numbers_ok(request_t *request, const json_t *value, const char *poin
     size_t i;
     bool ok = true;
 
-    if (json_is_number(value) && fabs(json_number_value(value)) > NUMBER_MAX)
+    if (json_is_integer(value) ? llabs(json_integer_value(value)) > NUMBER_MAX
+                               : fabs(json_real_value(value)) > NUMBER_MAX)
         return problem_fault(&request->problem, pointer, "is a number beyond 2^53: use a text");
     json_array_foreach(value, i, item)
     {
@@ -309,6 +310,9 @@ bool overlay_check(change_t *change, const overlay_t *overlay)
     if (template == NULL && change->ncolumns > 0 && is_patch(change))
         problem_fault(&request->problem, "", "the catalog has no %s \"%s\" to patch",
                       overlay->resource->kind, change->name);
+    if (change->before == NULL && strcmp(change->name, overlay->built_in) == 0)
+        problem_set(&request->problem, PROBLEM_CONFLICT, "The %s \"%s\" is built in.",
+                    overlay->resource->kind, change->name);
     bool ok = effective != NULL && request->problem.code == PROBLEM_NONE &&
               config_check_entry(overlay->section, change->name, effective, around, patch,
                                  &request->problem);

@@ -13,6 +13,7 @@ typedef struct {
     const resource_t *resource;
     const char *section; /* of config documents: "hosts" */
     const char *catalog_table;
+    const char *built_in; /* a name that is the workers' own */
     /* Sections that an entry is checked beside, owned by the caller; may be NULL. */
     json_t *(*around)(request_t *request, const json_t *entry);
 } overlay_t;

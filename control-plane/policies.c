@@ -101,7 +101,7 @@ const resource_t policy_resource = {
     .table = "policy",
     .schema = &policy_schema,
     .published = true,
-    .fixed_name = true,
+    .fixed_name = true, /* the records of relay keys have it */
     .check = check,
 };
 

@@ -46,15 +46,62 @@ static const char *env_fault(const char *name)
     return strncmp(name, "RELAY_", 6) == 0 ? "may not name a variable of Relay itself" : NULL;
 }
 
+/* What was in the environment: it is wiped there, a core image would have it. */
+typedef struct variable_s {
+    struct variable_s *next;
+    secret_t value;
+    char name[VARIABLE_MAX];
+} variable_t;
+
+static variable_t *variables;
+static pthread_mutex_t variables_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Made if there is none; NULL: no memory. */
+static variable_t *variable_of(const char *name)
+{
+    variable_t *variable = variables;
+
+    while (variable != NULL && strcmp(variable->name, name) != 0) {
+        variable = variable->next;
+    }
+    if (variable == NULL && (variable = calloc(1, sizeof(*variable))) != NULL) {
+        snprintf(variable->name, sizeof(variable->name), "%s", name);
+        variable->next = variables;
+        variables = variable;
+    }
+    return variable;
+}
+
+static bool variable_read(const char *name, char *value, secret_t *secret)
+{
+    variable_t *variable = variable_of(name);
+    secret_t moved = {NULL, 0};
+
+    if (variable == NULL || (value[0] != '\0' && !secret_copy(&moved, value, strlen(value)))) {
+        return false;
+    }
+    if (moved.bytes != NULL) {
+        sodium_memzero(value, strlen(value));
+        secret_free(&variable->value);
+        variable->value = moved;
+    }
+    return secret_copy(secret, variable->value.len != 0 ? (const void *)variable->value.bytes : "",
+                       variable->value.len);
+}
+
 static bool env_read(const char *name, secret_t *secret, char *why, size_t why_size)
 {
-    const char *value = getenv(name);
+    char *value = getenv(name);
+    bool good;
 
     if (value == NULL) {
         snprintf(why, why_size, "the environment of relayd has no variable %s", name);
         return false;
     }
-    return secret_copy(secret, value, strlen(value)) || no(why, why_size, "out of memory");
+    pthread_mutex_lock(&variables_lock);
+    good = variable_read(name, value, secret);
+    pthread_mutex_unlock(&variables_lock);
+    return good || no(why, why_size, "out of memory");
 }
 
 static const char *file_fault(const char *path)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "config_check.h"
 #include "identifier.h"
 #include "key_record.h"
 #include "malloc_arena.h"
@@ -117,21 +118,6 @@ static bool mint(change_t *change)
 
 enum { POINTER_MAX = 256 };
 
-/* "models[3]" → "/models/3", "tags.a/b" → "/tags/a~1b". */
-static void pointer_of(const char *path, char pointer[POINTER_MAX])
-{
-    size_t stem = strcspn(path, ".[");
-    size_t len =
-        (size_t)snprintf(pointer, POINTER_MAX, "/%.*s", (int)(stem < 64 ? stem : 64), path);
-    char parent[POINTER_MAX], rest[POINTER_MAX];
-
-    if (path[stem] == '\0' || len >= POINTER_MAX)
-        return;
-    snprintf(parent, sizeof(parent), "%s", pointer);
-    snprintf(rest, sizeof(rest), "%.*s", (int)strcspn(path + stem + 1, "]"), path + stem + 1);
-    pointer_below(pointer, POINTER_MAX, parent, rest);
-}
-
 /* A record as publish_key.c makes it; what is not given by the spec is as long as it can be. */
 static char *record_like(const change_t *change)
 {
@@ -166,7 +152,7 @@ static bool record_ok(change_t *change)
     if (ok && span.len > RELAY_KEY_RECORD_MAX) {
         ok = problem_fault(problem, "", "models and tags are longer than a key may carry");
     } else if (ok && !relay_key_record_read(&arena, span, &record, &fault)) {
-        pointer_of(fault.path, pointer);
+        config_check_pointer(fault.path, 0, pointer, sizeof(pointer));
         ok = problem_fault(problem, pointer, "%s", fault.message);
     }
     malloc_arena_release(&blocks);

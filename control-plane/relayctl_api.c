@@ -257,6 +257,10 @@ static int edit(command_t *command)
 
     if (body == NULL)
         return kind < 0 ? EXIT_USAGE : EXIT_REFUSED;
+    if (json_object_size(body) == 0) {
+        json_decref(body);
+        return relayctl_usage("edit", "nothing to change: give MEMBER=VALUE or -f FILE");
+    }
     path_to(path, kind, command->words[1], "");
     status = call_and_print(command, "PATCH", path, body, "*", NULL);
     json_decref(body);
@@ -413,8 +417,8 @@ static int why(command_t *command)
     if (!wants(command, 2, "why RELAY-KEY MODEL [--format FORMAT]"))
         return EXIT_USAGE;
 
-    body = json_pack("{s:s, s:s, s:s}", "relay_key", command->words[0], "model", command->words[1],
-                     "format", command->format != NULL ? command->format : "openai-chat");
+    body = json_pack("{s:s, s:s, s:s*}", "relay_key", command->words[0], "model", command->words[1],
+                     "format", command->format);
     bool ok =
         relayctl_call(&command->context, "POST", SCOPED "policies:simulate", body, NULL, &answer);
     if (ok && command->output == OUTPUT_TABLE)

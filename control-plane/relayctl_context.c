@@ -107,8 +107,8 @@ bool relayctl_context_load(relayctl_context_t *context)
     if (context->url[0] != '\0')
         return true;
 
-    relayctl_complain("no context", "relayctl context set NAME --url URL, or set RELAY_URL and"
-                                    " RELAY_TOKEN");
+    relayctl_usage("no context", "relayctl context set NAME --url URL, or set RELAY_URL and"
+                                 " RELAY_TOKEN");
     return false;
 }
 
@@ -165,9 +165,12 @@ static int use_or_remove(const char *name, bool remove)
         json_decref(all);
         return relayctl_complain("there is no context", name);
     }
+    const char *current = json_string_value(json_object_get(all, "current"));
+    bool was_current = current != NULL && strcmp(current, name) == 0;
     if (remove)
         json_object_del(contexts, name);
-    json_object_set_new(all, "current", json_string(remove ? "" : name));
+    if (!remove || was_current)
+        json_object_set_new(all, "current", json_string(remove ? "" : name));
     status = write_all(all);
     json_decref(all);
     return status;

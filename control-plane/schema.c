@@ -251,7 +251,7 @@ static bool is_offset(const char **text)
     if (one_of(text, "Z"))
         return true;
     return one_of(text, "+-") && digits(text, 2, &hours) && one_of(text, ":") &&
-           digits(text, 2, &minutes) && hours < 24 && minutes < 60;
+           digits(text, 2, &minutes) && hours < 16 && minutes < 60; /* as the database takes them */
 }
 
 static bool is_time(const char *text)

@@ -42,7 +42,7 @@ static const field_t fields[] = {
      .type = FIELD_TEXT,
      .min = 1,
      .max = 64,
-     .description = "The wire format of the request; openai-chat if not given."},
+     .description = "The wire format of the request; if not given, the first that Relay knows."},
 };
 static const schema_t schema = SCHEMA("Simulation", fields);
 
@@ -280,8 +280,9 @@ static bool asker_read(request_t *request, asker_t *asker)
         return false;
 
     asker->model = relay_span((const uint8_t *)model, strlen(model));
-    format = format != NULL ? format : "openai-chat";
-    asker->wire = relay_wire_find(relay_span((const uint8_t *)format, strlen(format)));
+    asker->wire = format != NULL
+                      ? relay_wire_find(relay_span((const uint8_t *)format, strlen(format)))
+                      : relay_wire_at(0);
     return asker->wire != NULL ||
            problem_fault(&request->problem, "/format", "there is no format \"%s\"", format);
 }

@@ -83,6 +83,9 @@ if (!$server) {
 }
 close $listener;
 
+my $parent = $$;
+END { my $status = $?; kill KILL => $server if $server && $$ == $parent; $? = $status }
+
 my $t = $store->nginx(url => "redis://127.0.0.1:$port", files => 1);
 $t->relay(relay_config(a => $mock));
 $t->start;
@@ -146,6 +149,7 @@ unlike substr($t->error_log, $seen), qr/\[error\].*store/, 'an answer that comes
 
 kill KILL => $server;
 waitpid $server, 0;
+undef $server;
 mode('cut');
 says(qr/connect\(\) failed: Connection refused/, 'the server is gone');
 sleep 1;

@@ -29,6 +29,7 @@ use IO::Socket::INET;
 use IO::Socket::UNIX;
 use JSON::PP ();
 use POSIX ();
+use Socket qw(SOL_SOCKET SO_RCVTIMEO);
 use Relay::ControlPlane ();
 use Test::More ();
 use Time::HiRes qw(time sleep);
@@ -105,15 +106,114 @@ sub second_workspace {
     return $self->get("/api/v1/workspaces/$name")->json;
 }
 
+# A request on a connection that is kept, its answer not held against a schema:
+# for thousands of them.
+sub quick {
+    my ($self, $method, $path, $body, @headers) = @_;
+    my $text = "$method $path HTTP/1.1\r\nHost: relayd\r\n";
+    push @headers, Authorization => "Bearer $self->{token}" if !grep { ($_ // '') eq 'Authorization' } @headers;
+    push @headers, 'Content-Type' => 'application/json', 'Content-Length' => length $body if defined $body;
+    while (my ($name, $value) = splice @headers, 0, 2) { $text .= "$name: $value\r\n" if defined $value }
+    $text .= "\r\n" . ($body // '');
+    for my $attempt (1, 2) {
+        my $kept = $self->{quick} && $self->{quick}{owner} == $$;
+        $self->{quick} = {owner => $$, socket => IO::Socket::UNIX->new(Peer => $self->socket)} if !$kept;
+        my $in = answer_on($self->{quick}{socket}, $text, $method eq 'HEAD');
+        return Relay::ControlPlane::Response->new($in) if defined $in;
+        delete $self->{quick};
+        last if !$kept; # a new connection does not fail
+    }
+    croak "$method $path: no answer";
+}
+
+sub answer_on {
+    my ($socket, $text, $bare) = @_;
+    my ($in, $want) = ('');
+    setsockopt $socket, SOL_SOCKET, SO_RCVTIMEO, pack 'l!l!', 20, 0;
+    while (length $text) { substr $text, 0, syswrite($socket, $text) // return, '' }
+    while (!defined $want || length $in < $want) {
+        sysread($socket, $in, 65536, length $in) or return;
+        $want = $+[0] + ($1 =~ /^content-length: *(\d+)/mi && !$bare ? $1 : 0) if !defined $want && $in =~ /^(.*?)\r\n\r\n/s;
+    }
+    return $in;
+}
+
+# ---- a good request for each operation ----------------------------------------
+
+my %on_host = (base_url => 'http://127.0.0.1:9/v1', formats => ['openai-chat'], local => JSON::PP::true);
+my %requests = (
+    getHealth => ['/healthz'], getReadiness => ['/readyz'], getMetrics => ['/metrics'],
+    getVersion => ['/api/v1/version'], getOpenApi => ['/api/v1/openapi.json'], setUp => ['/api/v1/setup', {setup_token => 'x'}],
+    getSettings => ['settings'], updateSettings => ['settings', {}],
+    listApiTokens => ['api-tokens'], createApiToken => ['api-tokens', {name => 'new', role => 'viewer', scopes => ['api-tokens:admin']}],
+    getApiToken => ['api-tokens/robot'], updateApiToken => ['api-tokens/robot', {}],
+    revokeApiToken => ['api-tokens/robot:revoke'], deleteApiToken => ['api-tokens/robot'],
+    listWorkspaces => ['workspaces'], getWorkspace => ['workspaces/default'], updateWorkspace => ['workspaces/default', {}],
+    listNodes => ['dataplane/nodes'], listEvents => ['events'], listAllEvents => ['/api/v1/events'],
+    (map { my ($one, $many, $plural, $target, $new, $put) = @$_;
+        ("list$many" => [$plural], "create$one" => [$plural, {name => 'new', %$new}], "get$one" => ["$plural/$target"],
+            "update$one" => ["$plural/$target", {}], "delete$one" => ["$plural/$target"],
+            $put ? ("replace$one" => ["$plural/$target", {name => $target, %$new}]) : ()) }
+        ['Host', 'Hosts', 'hosts', 'own-host', \%on_host], ['Model', 'Models', 'models', 'own%2Fmodel', {offers => [{host => 'own-host'}]}],
+        ['ProviderKey', 'ProviderKeys', 'provider-keys', 'key-a', {host => 'own-host', value => 'sk-input'}, 1],
+        ['Pool', 'Pools', 'pools', 'main', {}, 1], ['Policy', 'Policies', 'policies', 'team', {}, 1],
+        ['RelayKey', 'RelayKeys', 'relay-keys', 'app', {policy => 'team'}, 1]),
+    rotateProviderKey => ['provider-keys/key-a:rotate', {value => 'sk-input'}], rollBackProviderKey => ['provider-keys/key-a:rollback'],
+    disableProviderKey => ['provider-keys/key-a:disable'], enableProviderKey => ['provider-keys/key-a:enable'],
+    testProviderKey => ['provider-keys/key-a:test'],
+    rotateMasterKey => ['/api/v1/encryption:rotate-master'], rotateDataKey => ['encryption:rotate-data-key'],
+    rotateRelayKey => ['relay-keys/app:rotate', {}], revokeRelayKey => ['relay-keys/app:revoke'],
+    introspectRelayKey => ['relay-keys:introspect', {key => 'x'}],
+    simulate => ['policies:simulate', {policy => 'team', model => 'own/model'}],
+    exportConfiguration => ['configuration'], planConfiguration => ['configuration:plan', {}], applyConfiguration => ['configuration:apply', {}],
+);
+# What is in use, or done already, or not there.
+my %status = (setUp => 401, rollBackProviderKey => 409, map { ("delete$_" => 409) } qw(Host ProviderKey Pool Policy));
+
+# The operation's id => {method, scope, template, path, body, status of success, takes (parameters)}.
+sub operations {
+    my ($self) = @_;
+    my %found;
+    my $paths = $self->openapi->{paths};
+    for my $template (sort keys %$paths) {
+        for my $method (keys %{$paths->{$template}}) {
+            my $operation = $paths->{$template}{$method};
+            my $id = $operation->{operationId};
+            my ($rest, $body) = @{$requests{$id} || []};
+            my ($success) = grep { /^2/ } sort keys %{$operation->{responses}};
+            $found{$id} = {id => $id, method => uc $method, template => $template, scope => $operation->{'x-scope'},
+                path => !defined $rest ? undef : $rest =~ m{^/} ? $rest : $self->path($rest), body => $body,
+                document => $operation, status => $status{$id} || ($method eq 'put' ? 200 : $success),
+                takes => {map { ($_->{name} => 1) } @{$operation->{parameters}}}};
+        }
+    }
+    return \%found;
+}
+
+# Sends the good request of an operation; o: token, workspace, path, real (no dry run).
+sub try {
+    my ($self, $operation, %o) = @_;
+    my $path = $o{path} // $operation->{path};
+    $path =~ s{/workspaces/default}{/workspaces/$o{workspace}} if defined $o{workspace};
+    $path .= '?dry_run=true' if $operation->{takes}{dry_run} && $operation->{scope} && !$o{real};
+    return $self->quick($operation->{method}, $path, $operation->{body} && $json->encode($operation->{body}),
+        $operation->{takes}{'If-Match'} ? ('If-Match' => '*') : (),
+        exists $o{token} ? (Authorization => defined $o{token} ? "Bearer $o{token}" : undef) : ());
+}
+
 # ---- what is stored ---------------------------------------------------------
 
 # Counts of the rows of every table but those that reading fills.
 sub rows {
     my ($self) = @_;
-    $self->{count_sql} ||= join ' UNION ALL ', map { "SELECT '$_ ' || count(*) FROM $_" }
-        sort grep { !/^(?:outbox|migration.*)$/ } split /\n/,
+    return $self->sql($self->{count_sql} ||= $self->count_sql);
+}
+
+sub count_sql {
+    my ($self) = @_;
+    return join ' UNION ALL ', map { "SELECT '$_ ' || count(*) FROM $_" }
+        sort grep { !/^(?:outbox|schema_migration|catalog_.*)$/ } split /\n/,
         $self->sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
-    return $self->sql($self->{count_sql});
 }
 
 sub configuration {
@@ -124,9 +224,10 @@ sub configuration {
 # All of it as one text, to compare: rows, configuration, revision, tokens, settings.
 sub stored {
     my ($self) = @_;
-    return join "\n", $self->rows, $json->encode($self->configuration),
-        $self->sql("SELECT md5(string_agg(concat_ws(' ', id, name, spec, version, revoked_at, expires_at), '|' ORDER BY id)) FROM api_token"),
-        $self->sql("SELECT concat_ws(' ', settings, settings_version, revision) FROM installation");
+    $self->{count_sql} ||= $self->count_sql;
+    return join "\n", $json->encode($self->configuration), $self->sql("$self->{count_sql} UNION ALL"
+        . " SELECT md5(string_agg(concat_ws(' ', id, name, spec, version, revoked_at, expires_at), '|' ORDER BY id)) FROM api_token"
+        . " UNION ALL SELECT concat_ws(' ', settings, settings_version, revision) FROM installation");
 }
 
 # Events about one thing, the oldest first.
