@@ -144,6 +144,35 @@ subtest 'headers reach the provider as they are' => sub {
     unlike $mock->request(0)->{raw_head}, qr/^(cookie|te):/mi, 'over HTTP/2: cookies and TE stay here';
 };
 
+subtest 'several Connection headers' => sub {
+    my $e = endpoint('chat');
+    my %cases = (
+        'after keep-alive' => ['keep-alive', 'x-foo'], 'before keep-alive' => ['X-Foo', 'keep-alive'],
+        'in the last of three' => ['keep-alive', 'Keep-Alive', 'x-other , x-foo'],
+    );
+    for my $how (sort keys %cases) {
+        $mock->forget;
+        my $c = $t->client;
+        $c->request(
+            POST => $e->{path}, body => $e->{body},
+            headers => [
+                @{auth()}, 'X-Foo' => 'of the connection',
+                (map { (Connection => $_) } @{$cases{$how}}), 'X-Bar' => 'of the request',
+            ]);
+        answered($c->response, $e, "named $how: served");
+        my $req = $mock->request(0);
+        is $req->header('x-foo'), undef, "named $how: stays here";
+        is $req->header('x-bar'), 'of the request', "named $how: what is not named passes";
+    }
+    $mock->forget;
+    my $c = $t->client;
+    $c->request(
+        POST => $e->{path}, body => $e->{body},
+        headers => [@{auth()}, 'X-Foo' => '1', Connection => 'keep-alive', Connection => 'keep-alive']);
+    answered($c->response, $e, 'none named: served');
+    is $mock->request(0)->header('x-foo'), '1', 'none named: it passes';
+};
+
 subtest 'R20 anthropic-beta, whole' => sub {
     my $e = endpoint('messages');
     for my $values (['one'], ['a,b , c'], ['a', 'b,c'], ['never-heard-of-2099-12-31'], ['x' x 4000]) {

@@ -15,32 +15,41 @@
 /* What libcrypto counts in an int; far more than any secret. */
 enum { LEN_MAX = INT_MAX / 2 };
 
-/* The additional data, part by part. */
-static bool bind(EVP_CIPHER_CTX *context, relay_seal_data_t data)
+/* What stands before a part of the additional data. */
+static void write_prefix(uint8_t prefix[4], size_t len)
+{
+    for (size_t i = 4; i-- > 0; len >>= 8) {
+        prefix[i] = (uint8_t)len;
+    }
+}
+
+static bool feed(EVP_CIPHER_CTX *context, relay_span_t data)
 {
     int written;
 
+    return data.len == 0 || (data.len <= LEN_MAX &&
+                             EVP_CipherUpdate(context, NULL, &written, data.base, (int)data.len));
+}
+
+/* The additional data, part by part. */
+static bool bind(EVP_CIPHER_CTX *context, relay_seal_data_t data)
+{
     for (size_t i = 0; i < data.count; i++) {
-        size_t len = data.parts[i].len;
-        uint8_t prefix[4] = {(uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8),
-                             (uint8_t)len};
-        if (len > LEN_MAX || !EVP_CipherUpdate(context, NULL, &written, prefix, sizeof(prefix)) ||
-            (len != 0 &&
-             !EVP_CipherUpdate(context, NULL, &written, data.parts[i].base, (int)len))) {
+        uint8_t prefix[4];
+        write_prefix(prefix, data.parts[i].len);
+        if (!feed(context, relay_span(prefix, sizeof(prefix))) || !feed(context, data.parts[i])) {
             return false;
         }
     }
     return true;
 }
 
-static EVP_CIPHER_CTX *begin(const uint8_t *key, const uint8_t *nonce, relay_seal_data_t data,
-                             bool sealing)
+static EVP_CIPHER_CTX *begin(const uint8_t *key, const uint8_t *nonce, bool sealing)
 {
     EVP_CIPHER_CTX *context = EVP_CIPHER_CTX_new();
 
     if (context != NULL &&
-        EVP_CipherInit_ex(context, EVP_aes_256_gcm(), NULL, key, nonce, sealing) &&
-        bind(context, data)) {
+        EVP_CipherInit_ex(context, EVP_aes_256_gcm(), NULL, key, nonce, sealing)) {
         return context;
     }
     EVP_CIPHER_CTX_free(context);
@@ -60,11 +69,12 @@ bool relay_seal_bytes(const uint8_t key[RELAY_KEY_RING_KEY_LEN],
                       relay_span_t plain, uint8_t *sealed)
 {
     uint8_t *tag = sealed + RELAY_SEAL_NONCE_LEN + plain.len;
-    EVP_CIPHER_CTX *context = plain.len <= LEN_MAX ? begin(key, nonce, data, true) : NULL;
+    EVP_CIPHER_CTX *context = plain.len <= LEN_MAX ? begin(key, nonce, true) : NULL;
     int written;
     bool good;
 
-    good = context != NULL && run(context, plain, sealed + RELAY_SEAL_NONCE_LEN) &&
+    good = context != NULL && bind(context, data) &&
+           run(context, plain, sealed + RELAY_SEAL_NONCE_LEN) &&
            EVP_CipherFinal_ex(context, tag, &written) &&
            EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_GET_TAG, RELAY_SEAL_TAG_LEN, tag);
     EVP_CIPHER_CTX_free(context);
@@ -72,28 +82,92 @@ bool relay_seal_bytes(const uint8_t key[RELAY_KEY_RING_KEY_LEN],
     return good;
 }
 
+static bool openable(relay_span_t sealed)
+{
+    return sealed.len >= RELAY_SEAL_OVERHEAD && sealed.len <= LEN_MAX;
+}
+
+/* ready: context has key, nonce and additional data. */
+static bool open_text(EVP_CIPHER_CTX *context, bool ready, relay_span_t sealed, uint8_t *plain)
+{
+    size_t len = sealed.len - RELAY_SEAL_OVERHEAD;
+    relay_span_t text = relay_span(sealed.base + RELAY_SEAL_NONCE_LEN, len);
+    uint8_t tag[RELAY_SEAL_TAG_LEN], none;
+    int written;
+
+    memcpy(tag, text.base + text.len, sizeof(tag));
+    if (ready && run(context, text, plain) &&
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, RELAY_SEAL_TAG_LEN, tag) &&
+        EVP_CipherFinal_ex(context, &none, &written) > 0) {
+        return true;
+    }
+    OPENSSL_cleanse(plain, text.len);
+    return false;
+}
+
 bool relay_seal_open_bytes(const uint8_t key[RELAY_KEY_RING_KEY_LEN], relay_seal_data_t data,
                            relay_span_t sealed, uint8_t *plain)
 {
-    uint8_t tag[RELAY_SEAL_TAG_LEN], none;
     EVP_CIPHER_CTX *context;
-    relay_span_t text;
-    int written;
     bool good;
 
-    if (sealed.len < RELAY_SEAL_OVERHEAD || sealed.len > LEN_MAX) {
+    if (!openable(sealed)) {
         return false;
     }
-    text = relay_span(sealed.base + RELAY_SEAL_NONCE_LEN, sealed.len - RELAY_SEAL_OVERHEAD);
-    memcpy(tag, text.base + text.len, sizeof(tag));
-    context = begin(key, sealed.base, data, false);
-    good = context != NULL && run(context, text, plain) &&
-           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_GCM_SET_TAG, RELAY_SEAL_TAG_LEN, tag) &&
-           EVP_CipherFinal_ex(context, &none, &written) > 0;
+    context = begin(key, sealed.base, false);
+    good = open_text(context, context != NULL && bind(context, data), sealed, plain);
     EVP_CIPHER_CTX_free(context);
-    if (!good) {
-        OPENSSL_cleanse(plain, text.len);
+    return good;
+}
+
+/* ---- with an opener ------------------------------------------------------ */
+
+/* What an opener is keyed with while it opens nothing. */
+static const uint8_t no_key[RELAY_KEY_RING_KEY_LEN];
+
+relay_seal_opener_t *relay_seal_opener_create(void)
+{
+    return begin(no_key, NULL, false);
+}
+
+void relay_seal_opener_free(relay_seal_opener_t *opener)
+{
+    EVP_CIPHER_CTX_free(opener);
+}
+
+void relay_seal_data_put(relay_seal_data_t data, relay_buf_t *out)
+{
+    for (size_t i = 0; i < data.count; i++) {
+        uint8_t prefix[4];
+        write_prefix(prefix, data.parts[i].len);
+        relay_buf_put(out, relay_span(prefix, sizeof(prefix)));
+        relay_buf_put(out, data.parts[i]);
     }
+}
+
+/*
+ * Another key takes the place of all that was made of the one before, for less
+ * than a context that is made and freed. Should that fail, nothing is left that
+ * opens.
+ */
+static void forget_key(relay_seal_opener_t *opener)
+{
+    if (!EVP_CipherInit_ex(opener, NULL, NULL, no_key, NULL, false)) {
+        (void)EVP_CIPHER_CTX_reset(opener);
+    }
+}
+
+bool relay_seal_open_with(relay_seal_opener_t *opener, const uint8_t key[RELAY_KEY_RING_KEY_LEN],
+                          relay_span_t data, relay_span_t sealed, uint8_t *plain)
+{
+    bool ready, good;
+
+    if (!openable(sealed)) {
+        return false;
+    }
+    ready = EVP_CipherInit_ex(opener, NULL, NULL, key, sealed.base, false) && feed(opener, data);
+    good = open_text(opener, ready, sealed, plain);
+    forget_key(opener);
     return good;
 }
 

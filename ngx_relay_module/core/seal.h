@@ -60,4 +60,25 @@ bool relay_seal_bytes(const uint8_t key[RELAY_KEY_RING_KEY_LEN],
 bool relay_seal_open_bytes(const uint8_t key[RELAY_KEY_RING_KEY_LEN], relay_seal_data_t data,
                            relay_span_t sealed, uint8_t *plain);
 
+/*
+ * For whoever opens many secrets: the same at half of its cost, with a context
+ * of libcrypto that has looked up the cipher once and for all. It has the key
+ * only while it opens a secret, and no plain text afterwards. Any number of
+ * threads may each have one of their own; a single one is for one at a time. It
+ * is libcrypto's memory: relay_seal_opener_free cleanses it and gives it back.
+ */
+typedef struct evp_cipher_ctx_st relay_seal_opener_t;
+
+/* NULL: no memory. */
+relay_seal_opener_t *relay_seal_opener_create(void);
+/* opener may be NULL. */
+void relay_seal_opener_free(relay_seal_opener_t *opener);
+
+/* As relay_seal_open_bytes; data is what relay_seal_data_put made of the parts. */
+bool relay_seal_open_with(relay_seal_opener_t *opener, const uint8_t key[RELAY_KEY_RING_KEY_LEN],
+                          relay_span_t data, relay_span_t sealed, uint8_t *plain);
+
+/* Appends the parts as they are bound: each behind its length. */
+void relay_seal_data_put(relay_seal_data_t data, relay_buf_t *out);
+
 #endif

@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_relay.h"
+#include "ngx_http_relay_store.h"
 
 #include <openssl/crypto.h>
 
@@ -358,9 +358,11 @@ ngx_http_relay_build_request(ngx_http_relay_ctx_t *ctx)
                                        &ctx->snapshot->secrets[key->index]);
     }
 
-    if (ngx_http_relay_secret_open(ngx_http_relay_store_ring(ctx->rmcf), key,
-                                   room, &secret)
-        != NGX_OK)
+    if (ctx->rmcf->store == NULL
+        || ngx_http_relay_secret_open(&ctx->rmcf->store->opener, key,
+                                      ctx->snapshot->places[key->index], room,
+                                      &secret)
+           != NGX_OK)
     {
         return NGX_ERROR;
     }

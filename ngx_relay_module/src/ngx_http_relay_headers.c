@@ -14,6 +14,7 @@ static ngx_uint_t ngx_http_relay_request_drops(ngx_http_relay_ctx_t *ctx,
 static uint64_t ngx_http_relay_auth_shapes(relay_plan_t *plan);
 static ngx_uint_t ngx_http_relay_is_auth(relay_plan_t *plan,
     relay_span_t name);
+static ngx_uint_t ngx_http_relay_is_connection(ngx_table_elt_t *h);
 static ngx_uint_t ngx_http_relay_connection_names(ngx_http_request_t *r,
     ngx_table_elt_t *header);
 static ngx_table_elt_t *ngx_http_relay_next_header(ngx_list_part_t **part,
@@ -77,14 +78,10 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
 
     r = ctx->request;
 
-    h = ngx_http_relay_request_header(r, "connection",
-                                      sizeof("connection") - 1);
-    ctx->named = h && !relay_span_case_eq(ngx_http_relay_span(&h->value),
-                                          RELAY_SPAN("keep-alive"));
-
     /* room for all of them: to tell which pass costs more than the room */
 
     len = 0;
+    ctx->named = 0;
 
     for (part = &r->headers_in.headers.part; part; part = part->next) {
 
@@ -94,6 +91,13 @@ ngx_http_relay_forward_headers(ngx_http_relay_ctx_t *ctx)
         for (/* void */; h < last; h++) {
             len += h->key.len + sizeof(": ") - 1
                    + h->value.len + sizeof(CRLF) - 1;
+
+            if (ngx_http_relay_is_connection(h)
+                && !relay_span_case_eq(ngx_http_relay_span(&h->value),
+                                       RELAY_SPAN("keep-alive")))
+            {
+                ctx->named = 1;
+            }
         }
     }
 
@@ -192,6 +196,18 @@ ngx_http_relay_is_auth(relay_plan_t *plan, relay_span_t name)
 }
 
 
+/* one of several, maybe */
+
+static ngx_uint_t
+ngx_http_relay_is_connection(ngx_table_elt_t *h)
+{
+    return h->key.len == sizeof("connection") - 1
+           && ngx_memcmp(h->lowcase_key, "connection",
+                         sizeof("connection") - 1)
+              == 0;
+}
+
+
 static ngx_uint_t
 ngx_http_relay_connection_names(ngx_http_request_t *r, ngx_table_elt_t *header)
 {
@@ -204,10 +220,7 @@ ngx_http_relay_connection_names(ngx_http_request_t *r, ngx_table_elt_t *header)
 
     while ((h = ngx_http_relay_next_header(&part, &i)) != NULL) {
 
-        if (h->key.len == sizeof("connection") - 1
-            && ngx_memcmp(h->lowcase_key, "connection",
-                          sizeof("connection") - 1)
-               == 0
+        if (ngx_http_relay_is_connection(h)
             && ngx_http_relay_lists(&h->value, header->key.data,
                                     header->key.len))
         {

@@ -7,8 +7,6 @@
 
 #include "ngx_http_relay.h"
 
-#include "seal.h"
-
 #include <openssl/crypto.h>
 #include <sys/mman.h>
 
@@ -33,6 +31,10 @@ struct ngx_http_relay_chunk_s {
 static void *ngx_http_relay_snapshot_arena(void *owner, size_t size);
 static ngx_http_relay_chunk_t *ngx_http_relay_chunk_add(
     ngx_http_relay_snapshot_t *snapshot, size_t size);
+static ngx_int_t ngx_http_relay_snapshot_rooms(
+    ngx_http_relay_snapshot_t *snapshot);
+static ngx_int_t ngx_http_relay_snapshot_places(
+    ngx_http_relay_snapshot_t *snapshot);
 static ngx_int_t ngx_http_relay_secret_known(
     ngx_http_relay_snapshot_t *snapshot, const ngx_http_relay_snapshot_t *base,
     relay_provider_key_t *key);
@@ -169,18 +171,67 @@ ngx_http_relay_snapshot_build(ngx_http_relay_snapshot_t *snapshot,
         return NGX_ERROR;
     }
 
+    if (ngx_http_relay_snapshot_rooms(snapshot) != NGX_OK
+        || ngx_http_relay_snapshot_places(snapshot) != NGX_OK)
+    {
+        fault->document = relay_span(NULL, 0);
+        ngx_memcpy(fault->message, "no memory", sizeof("no memory"));
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_relay_snapshot_rooms(ngx_http_relay_snapshot_t *snapshot)
+{
+    size_t  keys;
+
+    keys = snapshot->config->nprovider_keys + 1;
+
     snapshot->secrets = ngx_http_relay_snapshot_alloc(snapshot,
-                         (snapshot->config->nprovider_keys + 1)
-                         * sizeof(ngx_str_t));
+                                                 keys * sizeof(ngx_str_t));
+
+    snapshot->places = ngx_http_relay_snapshot_alloc(snapshot,
+                                                 keys * sizeof(relay_span_t));
 
     snapshot->endpoints = ngx_http_relay_snapshot_alloc(snapshot,
                          (snapshot->config->nhosts + 1)
                          * sizeof(ngx_http_relay_endpoint_t *));
 
-    if (snapshot->secrets == NULL || snapshot->endpoints == NULL) {
-        fault->document = relay_span(NULL, 0);
-        ngx_memcpy(fault->message, "no memory", sizeof("no memory"));
-        return NGX_ERROR;
+    return (snapshot->secrets && snapshot->places && snapshot->endpoints)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_relay_snapshot_places(ngx_http_relay_snapshot_t *snapshot)
+{
+    size_t                       i;
+    relay_buf_t                  place;
+    const relay_provider_key_t  *key;
+
+    for (i = 0; i < snapshot->config->nprovider_keys; i++) {
+        key = &snapshot->config->provider_keys[i];
+
+        if (key->secret_kind != RELAY_SECRET_SEALED) {
+            continue;
+        }
+
+        place = relay_buf(NULL, 0);
+        ngx_http_relay_secret_place(key, &place);
+
+        place.base = ngx_http_relay_snapshot_alloc(snapshot, place.len);
+        if (place.base == NULL) {
+            return NGX_ERROR;
+        }
+
+        place.capacity = place.len;
+        place.len = 0;
+        ngx_http_relay_secret_place(key, &place);
+
+        snapshot->places[key->index] = relay_buf_span(&place);
     }
 
     return NGX_OK;
@@ -191,15 +242,21 @@ void
 ngx_http_relay_snapshot_secrets(ngx_http_relay_snapshot_t *snapshot,
     const ngx_http_relay_snapshot_t *base, const relay_key_ring_t *ring)
 {
-    size_t                 i;
-    ngx_int_t              rc;
-    relay_provider_key_t  *key;
+    size_t                    i;
+    ngx_int_t                 rc;
+    relay_provider_key_t     *key;
+    ngx_http_relay_opener_t   opener;
+
+    /* where there is no memory for it, no sealed secret opens */
+
+    (void) ngx_http_relay_opener_init(&opener, ring);
 
     for (i = 0; i < snapshot->config->nprovider_keys; i++) {
         key = &snapshot->config->provider_keys[i];
 
         rc = (key->secret_kind == RELAY_SECRET_SEALED)
-             ? ngx_http_relay_secret_opens(ring, key)
+             ? ngx_http_relay_secret_try(&opener, key,
+                                         snapshot->places[key->index])
              : ngx_http_relay_secret_known(snapshot, base, key);
 
         if (rc == NGX_OK) {
@@ -211,6 +268,8 @@ ngx_http_relay_snapshot_secrets(ngx_http_relay_snapshot_t *snapshot,
             snapshot->unopened_name = key->name;
         }
     }
+
+    ngx_http_relay_opener_free(&opener);
 }
 
 
@@ -290,85 +349,4 @@ ngx_http_relay_snapshot_key(const ngx_http_relay_snapshot_t *snapshot,
     }
 
     return NULL;
-}
-
-
-/* bound to workspace, name, version and origin: it opens nowhere else */
-
-ngx_int_t
-ngx_http_relay_secret_open(const relay_key_ring_t *ring,
-    const relay_provider_key_t *key, u_char *room, ngx_str_t *secret)
-{
-    u_char                   version[NGX_INT64_LEN];
-    relay_span_t             parts[5];
-    relay_seal_data_t        data;
-    const relay_ring_key_t  *with;
-
-    with = ring ? relay_key_ring_find(ring, key->sealing_key) : NULL;
-
-    if (with == NULL
-        || key->secret.len < RELAY_SEAL_OVERHEAD
-        || key->secret.len - RELAY_SEAL_OVERHEAD > NGX_HTTP_RELAY_SECRET_ROOM)
-    {
-        return NGX_DECLINED;
-    }
-
-    parts[0] = RELAY_SPAN("relay-dataplane-1");
-    parts[1] = key->workspace;
-    parts[2] = key->name;
-    parts[3] = relay_span(version, ngx_sprintf(version, "%uL", key->version)
-                                   - version);
-    parts[4] = key->host->origin;
-
-    data.parts = parts;
-    data.count = 5;
-
-    if (!relay_seal_open_bytes(with->bytes, data, key->secret, room)) {
-        return NGX_DECLINED;
-    }
-
-    secret->data = room;
-    secret->len = key->secret.len - RELAY_SEAL_OVERHEAD;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_http_relay_secret_opens(const relay_key_ring_t *ring,
-    const relay_provider_key_t *key)
-{
-    u_char     room[NGX_HTTP_RELAY_SECRET_ROOM];
-    ngx_int_t  rc;
-    ngx_str_t  secret;
-
-    rc = ngx_http_relay_secret_open(ring, key, room, &secret);
-
-    if (rc == NGX_OK) {
-        rc = (ngx_http_relay_secret_check(&secret) == NGX_OK && secret.len)
-             ? NGX_OK : NGX_DECLINED;
-
-        OPENSSL_cleanse(room, secret.len);
-    }
-
-    return rc;
-}
-
-
-ngx_int_t
-ngx_http_relay_secret_check(ngx_str_t *secret)
-{
-    size_t  i;
-
-    if (secret->len > NGX_HTTP_RELAY_SECRET_MAX) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < secret->len; i++) {
-        if (secret->data[i] <= ' ' || secret->data[i] >= 0x7f) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
 }

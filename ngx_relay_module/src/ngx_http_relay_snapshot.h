@@ -20,9 +20,10 @@
 #include "config_doc.h"
 #include "key_ring.h"
 
+#include "ngx_http_relay_secret.h"
+
 
 #define NGX_HTTP_RELAY_DOCUMENT_MAX  RELAY_CONFIG_DOCUMENT_MAX
-#define NGX_HTTP_RELAY_SECRET_MAX    RELAY_CONFIG_SECRET_MAX
 
 
 typedef struct ngx_http_relay_endpoint_s   ngx_http_relay_endpoint_t;
@@ -35,6 +36,8 @@ struct ngx_http_relay_snapshot_s {
     const relay_config_t            *config;
     ngx_str_t                       *secrets;     /* by provider key index;
                                                      empty if it is sealed */
+    relay_span_t                    *places;      /* by the same: what a sealed
+                                                     one is bound to */
     ngx_http_relay_endpoint_t      **endpoints;   /* by host index; NULL where
                                                      no active key leads */
     size_t                           taken;       /* keys whose host was seen */
@@ -70,22 +73,6 @@ void *ngx_http_relay_snapshot_alloc(ngx_http_relay_snapshot_t *snapshot,
  */
 void ngx_http_relay_snapshot_secrets(ngx_http_relay_snapshot_t *snapshot,
     const ngx_http_relay_snapshot_t *base, const relay_key_ring_t *ring);
-
-/* room for any secret that is opened */
-#define NGX_HTTP_RELAY_SECRET_ROOM  NGX_HTTP_RELAY_SECRET_MAX
-
-/*
- * The secret of a sealed provider key, for one use: to be cleansed by the
- * caller. ring may be NULL. NGX_DECLINED: it does not open.
- */
-ngx_int_t ngx_http_relay_secret_open(const relay_key_ring_t *ring,
-    const relay_provider_key_t *key, u_char *room, ngx_str_t *secret);
-/* NGX_OK: it would open, and could be sent */
-ngx_int_t ngx_http_relay_secret_opens(const relay_key_ring_t *ring,
-    const relay_provider_key_t *key);
-
-/* NGX_OK: it may stand in a header's value */
-ngx_int_t ngx_http_relay_secret_check(ngx_str_t *secret);
 
 /* for whoever keeps a pointer into it */
 static ngx_inline ngx_http_relay_snapshot_t *

@@ -58,7 +58,9 @@ ngx_http_relay_store_init_worker(ngx_cycle_t *cycle,
     store->report.log = cycle->log;
     store->report.cancelable = 1;
 
-    if (ngx_http_relay_store_connect(store) != NGX_OK
+    if (ngx_http_relay_opener_init(&store->opener, store->conf->dataplane)
+        != NGX_OK
+        || ngx_http_relay_store_connect(store) != NGX_OK
         || ngx_http_relay_store_load(store) != NGX_OK)
     {
         return NGX_ERROR;
@@ -200,6 +202,7 @@ ngx_http_relay_store_exit_worker(ngx_http_relay_store_t *store)
     ngx_http_relay_keys_destroy(store->keys);
     ngx_http_relay_redis_destroy(store->subscriber);
     ngx_http_relay_redis_destroy(store->redis);
+    ngx_http_relay_opener_free(&store->opener);
 
     if (store->poll.timer_set) {
         ngx_del_timer(&store->poll);

@@ -174,6 +174,7 @@ struct ngx_http_relay_store_s {
     ngx_http_relay_redis_t          *redis;
     ngx_http_relay_redis_t          *subscriber;
     ngx_http_relay_keys_t           *keys;
+    ngx_http_relay_opener_t          opener;      /* for attempts */
 
     ngx_http_relay_set_t            *served;      /* NULL: none yet */
     ngx_http_relay_set_t            *next;        /* on its way */

@@ -137,6 +137,71 @@ static void every_byte_in_a_name(void **state)
     }
 }
 
+/* ---- lines longer than what is read at once ------------------------------ */
+
+enum { LONG = 50 };
+
+/* "NNN:VVV" and CR LF, then BEHIND bytes that are another line's. */
+enum { BEHIND = 20 };
+
+static size_t long_line(char *line, size_t name, size_t value)
+{
+    memset(line, 'N', name);
+    line[name] = ':';
+    memset(line + name + 1, 'V', value);
+    memcpy(line + name + 1 + value, "\r\n", 2);
+    memset(line + name + value + 3, 'X', BEHIND);
+    return name + value + 3;
+}
+
+static void of_any_length(void **state)
+{
+    char line[2 * LONG + 3 + BEHIND], expected[LONG];
+
+    (void)state;
+    for (size_t i = 0; i < LONG * LONG * 2; i++) {
+        const size_t name_length = 1 + i % LONG % (LONG - 1), value_length = i / LONG % LONG;
+        const size_t length = long_line(line, name_length, value_length);
+        const size_t whole = length + (i < LONG * LONG ? BEHIND : 0);
+        uint8_t *bytes = copy_of(line, whole), *at = bytes;
+        relay_span_t name, value;
+
+        assert_int_equal(relay_header_line(&at, bytes + whole, &name, &value), RELAY_HEADER_LINE);
+        assert_int_equal(at - bytes, length);
+        memset(expected, 'n', sizeof(expected));
+        assert_int_equal(name.len, name_length);
+        assert_memory_equal(name.base, expected, name_length);
+        memset(expected, 'V', sizeof(expected));
+        assert_int_equal(value.len, value_length);
+        assert_memory_equal(bytes + name_length, line + name_length, whole - name_length);
+        free(bytes);
+    }
+}
+
+/* Each byte at each place of a long name, and of a long value. */
+static void any_byte_anywhere(void **state)
+{
+    char line[2 * LONG + 3 + BEHIND];
+
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        const bool not_in_name = (byte <= ' ' && byte != '\n') || byte == 0x7f;
+        for (size_t i = 0; i < LONG; i++) {
+            size_t length = long_line(line, LONG, LONG);
+            line[i] = (char)byte;
+            assert_int_equal(status_of(line, length), i == 0 && byte == '\n' ? RELAY_HEADER_END
+                                                      : not_in_name || (i == 0 && byte == ':')
+                                                          ? RELAY_HEADER_ERROR
+                                                          : RELAY_HEADER_LINE);
+            length = long_line(line, LONG, LONG);
+            line[LONG + 1 + i] = (char)byte;
+            assert_int_equal(status_of(line, length), byte == '\0' || (byte == '\r' && i < LONG - 1)
+                                                          ? RELAY_HEADER_ERROR
+                                                          : RELAY_HEADER_LINE);
+        }
+    }
+}
+
 /* Only the name changes, and only its capital letters do. */
 static void the_text_is_left_alone(void **state)
 {
@@ -160,6 +225,8 @@ int main(void)
         cmocka_unit_test(cut_anywhere_there_is_more_to_come),
         cmocka_unit_test(what_is_refused),
         cmocka_unit_test(every_byte_in_a_name),
+        cmocka_unit_test(of_any_length),
+        cmocka_unit_test(any_byte_anywhere),
         cmocka_unit_test(the_text_is_left_alone),
     };
 

@@ -232,6 +232,124 @@ static void a_forged_tag_leaves_no_plain_text(void **state)
                                        relay_span(sealed_bytes, 27), plain));
 }
 
+/* ---- with an opener ------------------------------------------------------ */
+
+/* The secret of sealed_text under its place, in the form that an opener takes. */
+typedef struct {
+    relay_key_ring_t ring;
+    uint8_t data_bytes[128], sealed_bytes[64], plain[64];
+    relay_span_t data;
+    relay_buf_t sealed;
+} stored_t;
+
+static void store(stored_t *stored)
+{
+    relay_span_t parts[PARTS];
+    relay_buf_t data = relay_buf(stored->data_bytes, sizeof(stored->data_bytes));
+
+    keys(&stored->ring);
+    place(parts);
+    relay_seal_data_put((relay_seal_data_t){parts, PARTS}, &data);
+    assert_true(relay_buf_ok(&data));
+    stored->data = relay_buf_span(&data);
+    stored->sealed = relay_buf(stored->sealed_bytes, sizeof(stored->sealed_bytes));
+    assert_true(relay_base64_read(relay_span_from(text(sealed_text), 5), &stored->sealed));
+    memset(stored->plain, 0xee, sizeof(stored->plain));
+}
+
+static bool opens_stored(relay_seal_opener_t *opener, stored_t *stored, size_t key)
+{
+    return relay_seal_open_with(opener, stored->ring.keys[key].bytes, stored->data,
+                                relay_buf_span(&stored->sealed), stored->plain);
+}
+
+static void data_is_put_as_it_is_bound(void **state)
+{
+    static const uint8_t expected[] = {0, 0, 0, 2, 'a', 'b', 0, 0, 0, 0, 0, 0, 0, 1, 'c'};
+    const relay_span_t parts[] = {text("ab"), text(""), text("c")};
+    uint8_t bytes[300], many[258] = {0};
+    relay_buf_t out = relay_buf(bytes, sizeof(bytes));
+    const relay_span_t long_part = relay_span(many, sizeof(many));
+
+    (void)state;
+    relay_seal_data_put((relay_seal_data_t){parts, 3}, &out);
+    assert_int_equal(out.len, sizeof(expected));
+    assert_memory_equal(bytes, expected, sizeof(expected));
+    out.len = 0;
+    relay_seal_data_put((relay_seal_data_t){&long_part, 1}, &out);
+    assert_memory_equal(bytes, "\0\0\1\2", 4);
+}
+
+static void an_opener_opens_what_others_sealed(void **state)
+{
+    relay_seal_opener_t *opener = relay_seal_opener_create();
+
+    (void)state;
+    assert_non_null(opener);
+    for (size_t turn = 0; turn < 3; turn++) {
+        for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+            uint8_t key[32], plain[64], sealed[92], opened[64];
+            relay_span_t text_of = hex(vectors[i].plain, plain);
+            hex(vectors[i].key, key);
+            hex(vectors[i].nonce, sealed);
+            hex(vectors[i].sealed, sealed + 12);
+            assert_true(relay_seal_open_with(opener, key, relay_span(NULL, 0),
+                                             relay_span(sealed, text_of.len + 28), opened));
+            assert_memory_equal(opened, plain, text_of.len);
+        }
+    }
+    relay_seal_opener_free(opener);
+    relay_seal_opener_free(NULL);
+}
+
+/* A failure leaves no plain text, and the opener as it was. */
+static void an_opener_survives_what_does_not_open(void **state)
+{
+    relay_seal_opener_t *opener = relay_seal_opener_create();
+    stored_t stored;
+
+    (void)state;
+    store(&stored);
+    for (size_t i = 0; i < stored.sealed.len; i++) {
+        stored.sealed_bytes[i] ^= 1;
+        assert_false(opens_stored(opener, &stored, 1));
+        assert_int_equal(stored.plain[0], 0);
+        assert_int_equal(stored.plain[strlen(secret)], 0xee);
+        stored.sealed_bytes[i] ^= 1;
+        assert_true(opens_stored(opener, &stored, 1));
+        assert_memory_equal(stored.plain, secret, strlen(secret));
+    }
+    for (size_t i = 0; i < stored.data.len; i++) {
+        stored.data_bytes[i] ^= 1;
+        assert_false(opens_stored(opener, &stored, 1));
+        stored.data_bytes[i] ^= 1;
+    }
+    assert_false(opens_stored(opener, &stored, 0));
+    stored.data.len--;
+    assert_false(opens_stored(opener, &stored, 1));
+    stored.data.len++;
+    stored.sealed.len = RELAY_SEAL_OVERHEAD - 1;
+    assert_false(opens_stored(opener, &stored, 1));
+    relay_seal_opener_free(opener);
+}
+
+/* With the key it had before, its context would still open the secret. */
+static void an_opener_forgets_the_key(void **state)
+{
+    relay_seal_opener_t *opener = relay_seal_opener_create();
+    stored_t stored;
+
+    (void)state;
+    store(&stored);
+    for (size_t key = 0; key < 2; key++) {
+        assert_true(opens_stored(opener, &stored, key) == (key == 1));
+        assert_true(EVP_CipherInit_ex(opener, NULL, NULL, NULL, stored.sealed_bytes, false) &&
+                    feed(opener, stored.data));
+        assert_false(open_text(opener, true, relay_buf_span(&stored.sealed), stored.plain));
+    }
+    relay_seal_opener_free(opener);
+}
+
 static void names_its_key(void **state)
 {
     (void)state;
@@ -250,6 +368,10 @@ int main(void)
         cmocka_unit_test(any_other_place_stays_closed),
         cmocka_unit_test(any_changed_byte_stays_closed),
         cmocka_unit_test(a_forged_tag_leaves_no_plain_text),
+        cmocka_unit_test(data_is_put_as_it_is_bound),
+        cmocka_unit_test(an_opener_opens_what_others_sealed),
+        cmocka_unit_test(an_opener_survives_what_does_not_open),
+        cmocka_unit_test(an_opener_forgets_the_key),
         cmocka_unit_test(names_its_key),
     };
 
