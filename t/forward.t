@@ -40,7 +40,7 @@ my @mixed;
 for my $i (0 .. ($#pass > $#drop ? $#pass : $#drop)) {
     push @mixed, map { @$_ } grep { defined } $pass[$i], $drop[$i];
 }
-$answers{headers} = {headers => [@mixed, Connection => 'keep-alive, X-Hop'], body => chat_answer(),
+$answers{headers} = {headers => [@mixed, Connection => 'X-Hop', Connection => 'keep-alive'], body => chat_answer(),
     type => 'application/json; charset=utf-8'};
 $answers{"chunked headers"} = {%{$answers{headers}}, chunked => [1, 7, 100]};
 $answers{"stream headers"} = {%{sse([chat_stream()])}};

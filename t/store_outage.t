@@ -155,7 +155,8 @@ sub published {
         sleep 0.02;
     }
     $store->key(name => 'app', secret => $app);
-    is ask($t)->status, 200, 'requests meanwhile';
+    # A worker that has no head yet, or an older one, says 503 until it has.
+    ok wait_for(5, sub { ask($t)->status == 200 }), 'requests meanwhile';
     ok $store->applied($t, 20), 'twenty heads in a row: every worker has the last one';
     my $state = $store->dir . '/state';
     ok wait_for(2, sub { slurp("$state/head") eq $store->command('GET', 'relay:head') }), 'so has the disk';

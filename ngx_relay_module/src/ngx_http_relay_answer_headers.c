@@ -9,8 +9,10 @@
 #include "ngx_http_relay_headers.h"
 
 
-static ngx_int_t ngx_http_relay_framing(ngx_http_relay_try_t *attempt,
+static ngx_int_t ngx_http_relay_framing(ngx_http_relay_ctx_t *ctx,
     u_char *lowcase, size_t len, ngx_str_t *value);
+static ngx_int_t ngx_http_relay_connection(ngx_http_relay_ctx_t *ctx,
+    ngx_str_t *value);
 static ngx_int_t ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_relay_answer_has(ngx_http_relay_try_t *attempt,
     relay_span_t name);
@@ -66,7 +68,7 @@ ngx_http_relay_upstream_header(ngx_http_relay_ctx_t *ctx, ngx_str_t *name,
 
     attempt = &ctx->attempt;
 
-    rc = ngx_http_relay_framing(attempt, name->data, name->len, value);
+    rc = ngx_http_relay_framing(ctx, name->data, name->len, value);
 
     if (rc != NGX_DECLINED) {
         return rc;
@@ -127,11 +129,13 @@ ngx_http_relay_drop_named(ngx_http_relay_try_t *attempt)
  */
 
 static ngx_int_t
-ngx_http_relay_framing(ngx_http_relay_try_t *attempt, u_char *lowcase,
+ngx_http_relay_framing(ngx_http_relay_ctx_t *ctx, u_char *lowcase,
     size_t len, ngx_str_t *value)
 {
-    relay_span_t  name;
+    relay_span_t           name;
+    ngx_http_relay_try_t  *attempt;
 
+    attempt = &ctx->attempt;
     name = relay_span(lowcase, len);
 
     if (relay_span_eq(name, RELAY_SPAN("content-length"))) {
@@ -168,8 +172,7 @@ ngx_http_relay_framing(ngx_http_relay_try_t *attempt, u_char *lowcase,
             attempt->close = 1;
         }
 
-        attempt->connection = *value;
-        return NGX_OK;
+        return ngx_http_relay_connection(ctx, value);
     }
 
     if (relay_span_eq(name, RELAY_SPAN("content-type"))) {
@@ -194,6 +197,37 @@ ngx_http_relay_framing(ngx_http_relay_try_t *attempt, u_char *lowcase,
     }
 
     return NGX_DECLINED;
+}
+
+
+/* several such headers are one list */
+
+static ngx_int_t
+ngx_http_relay_connection(ngx_http_relay_ctx_t *ctx, ngx_str_t *value)
+{
+    u_char     *p;
+    ngx_str_t   list, *known;
+
+    known = &ctx->attempt.connection;
+
+    if (known->len == 0) {
+        *known = *value;
+        return NGX_OK;
+    }
+
+    list.len = known->len + 1 + value->len;
+    list.data = ngx_pnalloc(ctx->request->pool, list.len);
+    if (list.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(list.data, known->data, known->len);
+    *p++ = ',';
+    ngx_memcpy(p, value->data, value->len);
+
+    *known = list;
+
+    return NGX_OK;
 }
 
 
