@@ -71,6 +71,9 @@ bool document_fail(document_build_t *build, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The result of a statement, or NULL after document_fail(). */
 PGresult *document_query(document_build_t *build, const char *sql, const char *value);
+/* The reason of a provider key that is left out because somebody wants it so. */
+#define DOCUMENT_KEY_DISABLED "it is disabled"
+
 /* Notes something that is left out. */
 void document_leave_out(document_build_t *build, const char *workspace, const char *kind,
                         const char *name, const char *reason);

@@ -129,7 +129,7 @@ static bool add_key(document_build_t *build, const document_workspace_t *workspa
     json_t *entry = NULL;
 
     if (json_is_true(json_object_get(key->spec, "disabled"))) {
-        no(why, "it is disabled");
+        no(why, DOCUMENT_KEY_DISABLED);
     } else if (find_host(workspace, key, why)) {
         entry = entry_of(build, workspace, key, why);
     }

@@ -244,6 +244,41 @@ static bool report_nodes(pass_state_t *pass)
     return good;
 }
 
+static bool has_entry(const json_t *entries, const json_t *wanted)
+{
+    for (size_t i = 0; i < json_array_size(entries); i++) {
+        if (json_equal(json_array_get(entries, i), wanted)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Who disables one is on record already. */
+static bool worth_an_event(const pass_state_t *pass, const json_t *entry)
+{
+    const char *kind = json_string_value(json_object_get(entry, "kind"));
+    const char *reason = json_string_value(json_object_get(entry, "reason"));
+
+    return strcmp(kind, "provider_key") == 0 && strcmp(reason, DOCUMENT_KEY_DISABLED) != 0 &&
+           !has_entry(pass->publisher->inactive, entry);
+}
+
+/* A provider key that cannot be used may be somebody's doing: on record once, and at each start. */
+static bool report_left_out(pass_state_t *pass, const json_t *inactive)
+{
+    bool good = true;
+
+    for (size_t i = 0; good && i < json_array_size(inactive); i++) {
+        json_t *entry = json_array_get(inactive, i);
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        if (worth_an_event(pass, entry)) {
+            good = write_event(pass, "left out", "provider_key", name, json_incref(entry));
+        }
+    }
+    return good;
+}
+
 /* ---- documents ------------------------------------------------------------ */
 
 static void keep_inactive(publisher_t *publisher, document_build_t *build)
@@ -291,8 +326,8 @@ static bool build_and_publish(pass_state_t *pass)
     if (good) {
         publisher->failed_revision = 0;
         publisher_set_fault(publisher, publisher->fault, "the configuration", "");
+        good = report_left_out(pass, build.inactive) && publish_built(pass, &build);
         keep_inactive(publisher, &build);
-        good = publish_built(pass, &build);
     } else if (session_error(pass->session)->message[0] == '\0') {
         /* The rows make no configuration: that is not for this pass to mend. */
         publisher->failed_revision = pass->revision;

@@ -8,6 +8,7 @@
 #include "relayctl.h"
 #include "relayctl_api.h"
 #include "relayctl_context.h"
+#include "relayctl_translate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +60,11 @@ static const char help[] =
     "      A catalog is a file, or a folder with all *.json below it.\n"
     "\n"
     "  relayctl catalog compile PATH\n"
-    "      Prints a catalog as one document, without spaces, always in the same order.\n";
+    "      Prints a catalog as one document, without spaces, always in the same order.\n"
+    "\n"
+    "  relayctl translate --from FORMAT --to FORMAT [--response] [--stream] [--strict]\n"
+    "      A request, an answer or a stream from standard input in another wire format.\n"
+    "      What the other format cannot say is named on standard error.\n";
 
 int relayctl_complain(const char *what, const char *about)
 {
@@ -238,6 +243,9 @@ int main(int count, char **words)
     }
     if (strcmp(group, "context") == 0) {
         return relayctl_context_command(count - 2, words + 2);
+    }
+    if (strcmp(group, "translate") == 0) {
+        return relayctl_translate(count - 2, words + 2);
     }
     if (strcmp(group, "completion") == 0) {
         return relayctl_completion(count - 2, words + 2);

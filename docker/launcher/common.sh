@@ -62,7 +62,7 @@ check_common_settings() {
 
 make_home() {
     local why
-    why=$(mkdir -p "$home" 2>&1) || die "cannot create RELAY_HOME=$home (${why##*: })"
+    why=$(umask 022 && mkdir -p "$home" 2>&1) || die "cannot create RELAY_HOME=$home (${why##*: })"
 
     [ -O "$home" ] ||
         die "RELAY_HOME=$home belongs to $(stat -c %U "$home"), not to $(id -un);" \

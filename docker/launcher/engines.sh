@@ -206,7 +206,8 @@ redis_up() {
 # Secrets are in relayd's environment alone, which it closes to other processes.
 relayd_settings() {
     local name
-    for name in $(compgen -e | grep -E '^RELAY_(.*_FILE|RELAYD|RESET|LOG_MB)$'); do
+    for name in $(compgen -e | grep -E \
+        '^RELAY_(.*_FILE|HOME|PORT|ADMIN_PORT|ADMIN_ADDRESS|NGINX|MODULE|RELAYD|RESET|LOG_MB|STOP_AFTER_S)$'); do
         [ "$name" = RELAY_REDIS_CA_FILE ] || unset "$name"
     done
     [ -n "${RELAY_PG_DSN:-}" ] || for name in $(compgen -e PG); do unset "$name"; done
@@ -372,6 +373,14 @@ run_nginx() {
 
 nginx_up() {
     [ -s "$home/nginx.pid" ] && answers 127.0.0.1 "$port"
+}
+
+# One worker has answered; each of them says in the log when it can.
+all_serve() {
+    local text
+    text=$(log_since nginx error)
+    [ "$(grep 'revision [0-9]* is served' <<<"$text" | cut -d ' ' -f 4 | sort -u | wc -l)" -ge \
+        "$(grep -c 'start worker process [0-9]' <<<"$text")" ]
 }
 
 # Ready is when a request is served: workers fetch their configuration first.

@@ -7,13 +7,16 @@
 # Processes are known by number and start time: a number alone may be somebody
 # else's by now.
 #
+# While signals are caught, this shell itself expands no $(command): bash 5.2 takes
+# a trap that comes meanwhile for the end of the command, and loses it. Subshells
+# may, they catch nothing.
+#
 # shellcheck disable=SC2154 # settings are in `box`
 
 declare -A child=() # name → process
 declare -A again=() # process of a pause → name of the part to start after it
 declare -A pause=() # name → seconds
 declare -A since=() # name → when it was started
-declare -A from=()  # name → how long its logs were then
 names=(postgres redis relayd nginx)
 nginx_groups=() # workers outlive a master that was killed
 stopping=0      # how often we were asked to
@@ -27,7 +30,9 @@ supervise() {
     # The lock is ours already, or inherited from `start`.
     [ -e /proc/self/fd/9 ] || take_lock
     check_settings
-    trap ask_to_stop INT TERM HUP
+    # Until all runs, a signal just ends us, and with us the parts; not if we are
+    # the first process, which the kernel then does not let hear it.
+    [ $$ -ne 1 ] || trap ask_to_stop INT TERM HUP
     supervising=1
     mkdir -p "$home/pids" || die "cannot write to $home"
     remember box $$
@@ -48,12 +53,12 @@ supervise() {
         await "$name" 30
     done
     await_configuration
+    [ -n "${DETACHED:-}" ] || [ $stopping -gt 0 ] || (banner)
 
-    if [ $stopping -eq 0 ]; then
-        : >"$home/ready"
-        [ -n "${DETACHED:-}" ] || { banner; printf '\nLogs are in %s. Ctrl-C stops.\n' "$home/logs"; }
-        watch
-    fi
+    trap ask_to_stop INT TERM HUP
+    : >"$home/ready"
+    [ -n "${DETACHED:-}" ] || printf '\nLogs are in %s. Ctrl-C stops.\n' "$home/logs"
+    watch
     shut_down
     say stopped
 }
@@ -102,30 +107,42 @@ recall() { # recall NAME: its process, if it is still that one
     [ -n "${began:-}" ] && [ "$(start_time "$pid")" = "$began" ] && printf %s "$pid"
 } 2>/dev/null
 
-log_size() {
-    stat -c %s "$home/logs/$1.log" 2>/dev/null || printf 0
+# How long its logs are now: what comes behind is of this start.
+mark_logs() { # mark_logs NAME
+    local log
+    for log in "$1" error; do
+        stat -c %s "$home/logs/$log.log" 2>/dev/null || printf '0\n'
+    done >"$home/pids/.$1"
+}
+
+log_since() { # log_since NAME [error]
+    local own errors
+    { read -r own; read -r errors; } 2>/dev/null <"$home/pids/.$1"
+    if [ -n "${2:-}" ]; then
+        tail -c "+$((${errors:-0} + 1))" "$home/logs/error.log" 2>/dev/null
+    else
+        tail -c "+$((${own:-0} + 1))" "$home/logs/$1.log" 2>/dev/null
+    fi
 }
 
 launch() { # launch NAME
     local name=$1
 
-    from[$name]=$(log_size "$name")
-    from[error]=$(log_size error)
+    mark_logs "$name"
     (cd / && "run_$name" </dev/null >>"$home/logs/$name.log" 2>&1) &
     child[$name]=$!
     since[$name]=$SECONDS
     [ "$name" != nginx ] || nginx_groups+=("$!")
-    remember "$name" $!
+    (remember "$name" $!)
 }
 
 # The last that it wrote since it was started.
 last_words() {
     local name=$1 text=''
 
-    [ "$name" != nginx ] || text=$(tail -c "+$((from[error] + 1))" "$home/logs/error.log" \
-        2>/dev/null | grep -E '\[(emerg|alert|crit)\]' | tail -n 1)
-    [ -n "$text" ] || text=$(tail -c "+$((${from[$name]} + 1))" "$home/logs/$name.log" \
-        2>/dev/null | grep . | tail -n 3)
+    [ "$name" != nginx ] || text=$(log_since nginx error | grep -E '\[(emerg|alert|crit)\]' |
+        grep -v 'still could not' | tail -n 1)
+    [ -n "$text" ] || text=$(log_since "$name" | grep . | tail -n 3)
     printf %s "${text:-no word why in $home/logs/$name.log}" | cut -c 1-500
 }
 
@@ -143,37 +160,45 @@ await() { # await NAME SECONDS
 # ---- running -----------------------------------------------------------------
 
 ask_to_stop() {
-    stopping=$((stopping + 1))
+    ((stopping += 1))
     [ $stopping -gt 1 ] || { printf '\n'; say 'stopping; once more to stop at once'; }
 }
 
-# A signal that comes just before `wait` is seen at the next tick.
+# `wait` only wakes us, be it at the next tick: of several that end at once it
+# may name one, and a signal may come just before it.
 watch() {
-    local ended='' code name tick='' ticks=0
+    local tick='' ticks=0
 
     while [ $stopping -eq 0 ]; do
-        if [ -z "$tick" ]; then
+        if [ -z "$tick" ] || ! kill -0 "$tick" 2>/dev/null; then
             sleep 2 9>&- &
             tick=$!
             [ $((ticks++ % 30)) -ne 0 ] || bound_logs
         fi
+        wait -n 2>/dev/null
+        [ $stopping -gt 0 ] || look_after
+    done
+    kill "$tick" 2>/dev/null
+}
 
-        ended=
-        wait -n -p ended 2>/dev/null
-        code=$?
-        if [ $stopping -gt 0 ] || [ -z "${ended:-}" ]; then continue; fi
+# What has ended is started again after a pause, and pauses that are over end.
+look_after() {
+    local name pid
 
-        [ "$ended" != "$tick" ] || tick=
-        for name in "${names[@]}"; do
-            [ "${child[$name]:-}" != "$ended" ] || restart_later "$name" $code
-        done
-        if [ -n "${again[$ended]:-}" ]; then
-            name=${again[$ended]}
-            unset "again[$ended]"
+    for name in "${names[@]}"; do
+        pid=${child[$name]:-}
+        if [ -n "$pid" ] && ! kill -0 "$pid" 2>/dev/null; then
+            wait "$pid" 2>/dev/null
+            restart_later "$name" $?
+        fi
+    done
+    for pid in "${!again[@]}"; do
+        if ! kill -0 "$pid" 2>/dev/null; then
+            name=${again[$pid]}
+            unset "again[$pid]"
             launch "$name"
         fi
     done
-    [ -z "$tick" ] || kill "$tick" 2>/dev/null
 }
 
 # Half a second, twice as long each time, half a minute at most; anew after a
@@ -188,8 +213,8 @@ restart_later() { # restart_later NAME STATUS
     # Workers without a master hold its ports; they finish their streams.
     [ "$name" != nginx ] || kill -QUIT -- "-${child[nginx]}" 2>/dev/null
     child[$name]=
-    say "$name ended ($(ending "$2")), is started again in $((tenths / 10)).$((tenths % 10)) s:" \
-        "$(last_words "$name")" >&2
+    (say "$name ended ($(ending "$2")), is started again in $((tenths / 10)).$((tenths % 10)) s:" \
+        "$(last_words "$name")" >&2)
     sleep "$((tenths / 10)).$((tenths % 10))" 9>&- &
     again[$!]=$name
 }
@@ -200,11 +225,9 @@ ending() { # of an exit status as the shell has it
 
 # They are open for appending, so they may be cut while they are written to.
 bound_logs() {
-    local log
-
-    for log in "$home"/logs/*.log; do
-        [ "$(stat -c %s "$log")" -le $((log_mb * 1048576)) ] || { cp "$log" "$log.1" && : >"$log"; }
-    done
+    # shellcheck disable=SC2016 # of the shell that find starts
+    find "$home/logs" -name '*.log' -size "+$((log_mb * 2048))" \
+        -exec sh -c 'cp "$1" "$1.1" && : >"$1"' sh {} \; 9>&-
 }
 
 # ---- stopping ----------------------------------------------------------------
@@ -213,15 +236,14 @@ bound_logs() {
 shut_down() {
     local i
 
-    trap 'stopping=$((stopping + 1))' INT TERM HUP
+    trap '((stopping += 1))' INT TERM HUP
     [ $stopping -gt 0 ] || stopping=1
     rm -f "$home/ready"
 
     for ((i = ${#names[@]} - 1; i >= 0; i--)); do
         end_child "${names[i]}"
     done
-    # shellcheck disable=SC2046 # pauses that still last
-    kill $(jobs -p) 2>/dev/null
+    [ ${#again[@]} -eq 0 ] || kill "${!again[@]}" 2>/dev/null
     tidy
 }
 

@@ -9,6 +9,7 @@ RELAY_CORE_SOURCES = \
 	json_value.c \
 	json_scan.c \
 	json_tape.c \
+	json_tree.c \
 	sse.c \
 	chunked.c \
 	header_line.c \
@@ -42,4 +43,27 @@ RELAY_CORE_SOURCES = \
 	wire_openai_responses.c \
 	wire_openai_embeddings.c \
 	wire_anthropic.c \
-	wire_anthropic_messages.c
+	wire_anthropic_messages.c \
+	codec_support.c \
+	codec_tools.c \
+	translate.c \
+	translate_order.c \
+	translate_stream.c \
+	wire_codecs.c \
+	wire_openai_chat_codec.c \
+	wire_openai_chat_codec_messages.c \
+	wire_openai_chat_codec_request.c \
+	wire_openai_chat_codec_parts.c \
+	wire_openai_chat_codec_write.c \
+	wire_openai_chat_codec_body.c \
+	wire_openai_chat_codec_answer.c \
+	wire_openai_chat_codec_reader.c \
+	wire_openai_chat_codec_writer.c \
+	wire_anthropic_messages_codec.c \
+	wire_anthropic_messages_codec_blocks.c \
+	wire_anthropic_messages_codec_request.c \
+	wire_anthropic_messages_codec_write.c \
+	wire_anthropic_messages_codec_body.c \
+	wire_anthropic_messages_codec_answer.c \
+	wire_anthropic_messages_codec_reader.c \
+	wire_anthropic_messages_codec_writer.c

@@ -81,6 +81,14 @@ __attribute__((unused)) static void translate_same(relay_span_t got, const char 
     }
 }
 
+__attribute__((unused)) static void translate_has(relay_span_t text, const char *part)
+{
+    if (memmem(text.base, text.len, part, strlen(part)) == NULL) {
+        print_error("no %s\nin %.*s\n", part, (int)text.len, (const char *)text.base);
+        fail();
+    }
+}
+
 __attribute__((unused)) static void translate_notes(const relay_translation_t *translation,
                                                     const char *want)
 {
@@ -128,10 +136,7 @@ __attribute__((unused)) static void translate_refused(const char *caller, const 
     assert_int_equal(relay_translate_request(&run.translation, relay_wire_cstring(body), &out),
                      code);
     translate_same(run.translation.error.param, param);
-    if (memmem(run.translation.error.message.base, run.translation.error.message.len, part,
-               strlen(part)) == NULL) {
-        translate_same(run.translation.error.message, part);
-    }
+    translate_has(run.translation.error.message, part);
     translate_close(&run);
 }
 
@@ -169,7 +174,8 @@ static bool translate_room(relay_output_t *output, size_t size)
 static void translate_item(relay_stream_translation_t *stream, translate_stream_t *result,
                            const relay_sse_item_t *item)
 {
-    relay_event_class_t class = relay_stream_item(stream, item);
+    relay_event_class_t class =
+        item != NULL ? relay_stream_item(stream, item) : relay_stream_close(stream);
 
     result->heaviest = class > result->heaviest ? class : result->heaviest;
 }
@@ -212,7 +218,7 @@ static translate_stream_t translate_run(relay_translation_t *translation, relay_
     if (relay_sse_finish(&sse, &item) == RELAY_SSE_EVENT) {
         translate_item(stream, &result, &item);
     }
-    relay_stream_close(stream);
+    translate_item(stream, &result, NULL);
     result.failed = stream->failed;
     result.status = stream->status;
     result.usage = stream->reader.usage;

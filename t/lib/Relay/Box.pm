@@ -88,6 +88,7 @@ sub environment {
 sub become {
     my ($self, $command, %env) = @_;
     %ENV = $self->environment(%env);
+    $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
     my @command = (@{$self->{as}}, $self->{launcher}, $command);
     exec { $command[0] } @command or do { print "$command[0]: $!\n"; POSIX::_exit(127) };
 }
@@ -178,7 +179,7 @@ sub logs {
     return join '', map { "\n--- $_\n" . tail(slurp($_)) } bsd_glob("$self->{home}/logs/*.log");
 }
 
-sub tail { join '', map { "$_\n" } grep { defined } (split /\n/, $_[0])[-15 .. -1] }
+sub tail { join '', map { substr($_, 0, 300) . "\n" } grep { defined } (split /\n/, $_[0])[-12 .. -1] }
 
 # ---- the admin API ----------------------------------------------------------
 
@@ -207,8 +208,7 @@ sub make {
 # Changes a thing that is there.
 sub change {
     my ($self, $path, $body) = @_;
-    my $res = $self->api(GET => $path);
-    return $self->make(PATCH => "$path?wait=applied", $body, 'If-Match' => $res->{headers}{etag});
+    return $self->make(PATCH => "$path?wait=applied", $body, 'If-Match' => '*');
 }
 
 # A host, a model, a provider key, a pool, a policy and a relay key, all called
@@ -255,21 +255,29 @@ sub chat {
 
 # ---- engines ----------------------------------------------------------------
 
-sub sql {
-    my ($self, $sql, $database) = @_;
+# As the owner of the cluster, which no row is hidden from.
+sub run_postgres_client {
+    my ($self, $program, @words) = @_;
     my ($bin) = sort { $b cmp $a } glob '/usr/lib/postgresql/*/bin';
-    my $pid = open(my $psql, '-|') // croak "fork: $!";
+    my $pid = open(my $client, '-|') // croak "fork: $!";
     if (!$pid) {
         $ENV{PGPASSWORD} = slurp("$self->{home}/keys/postgres_password") =~ s/\n//r;
-        exec "$bin/psql", '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-h',
-            $self->sockets . '/postgres', '-U', 'relay_owner', '-d', $database || 'relay', '-c', $sql
+        exec "$bin/$program", '-h', $self->sockets . '/postgres', '-U', 'relay_owner', @words
             or POSIX::_exit(127);
     }
     local $/;
-    my $out = <$psql>;
-    close $psql or croak "psql: $sql: status $?";
-    return $out =~ s/\n\z//r;
+    my $out = <$client>;
+    close $client or croak "$program @words: status $?";
+    return $out;
 }
+
+sub sql {
+    my ($self, $sql) = @_;
+    return $self->run_postgres_client('psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1',
+        '-d', 'relay', '-c', $sql) =~ s/\n\z//r;
+}
+
+sub dump_database { $_[0]->run_postgres_client('pg_dumpall') }
 
 sub redis {
     my ($self, @words) = @_;

@@ -1,0 +1,431 @@
+/*
+ * What codecs share whatever their format: see codec_support.h.
+ */
+
+#include "codec_support.h"
+
+#include <stdlib.h>
+
+/* ---- saying no ----------------------------------------------------------- */
+
+void *relay_codec_new(relay_translation_t *translation, size_t size)
+{
+    void *memory = relay_arena_alloc(translation->arena, size);
+
+    if (memory == NULL) {
+        translation->error = (relay_error_t){.code = RELAY_ERR_INTERNAL};
+    }
+    return memory;
+}
+
+/* A buffer of exactly that size in the arena; capacity 0 if it is empty. */
+static relay_buf_t new_buf(relay_translation_t *translation, size_t size)
+{
+    uint8_t *memory = relay_codec_new(translation, size + 1);
+
+    return relay_buf(memory, memory != NULL ? size : 0);
+}
+
+static void put_place(relay_buf_t *out, const relay_place_t *place, bool indexed)
+{
+    if (place == NULL) {
+        return;
+    }
+    put_place(out, place->outer, indexed);
+    if (place->name.len != 0) {
+        relay_buf_put(out, out->len != 0 ? RELAY_SPAN(".") : RELAY_SPAN(""));
+        relay_buf_put(out, place->name);
+    }
+    if (place->index != RELAY_PLACE_NO_INDEX) {
+        relay_buf_put_byte(out, indexed ? '.' : '[');
+        relay_buf_put_u64(out, (uint64_t)place->index);
+        relay_buf_put(out, indexed ? RELAY_SPAN("") : RELAY_SPAN("]"));
+    }
+}
+
+static bool refuse(relay_translation_t *translation, const relay_place_t *place,
+                   relay_error_code_t code, relay_span_t message)
+{
+    bool indexed = translation->caller->indexed;
+    relay_buf_t text = relay_buf(NULL, 0);
+
+    if (translation->error.code != RELAY_ERR_NONE) {
+        return false; /* the first fault is the one to tell */
+    }
+    put_place(&text, place, indexed);
+    text = new_buf(translation, text.len);
+    put_place(&text, place, indexed);
+    if (translation->error.code == RELAY_ERR_NONE) {
+        translation->error =
+            (relay_error_t){.code = code, .message = message, .param = relay_buf_span(&text)};
+    }
+    return false;
+}
+
+bool relay_codec_refuse(relay_translation_t *translation, const relay_place_t *place,
+                        relay_span_t message)
+{
+    return refuse(translation, place, RELAY_ERR_INVALID_FIELD, message);
+}
+
+bool relay_codec_missing(relay_translation_t *translation, const relay_place_t *place)
+{
+    return refuse(translation, place, RELAY_ERR_MISSING_FIELD, RELAY_SPAN("Field required"));
+}
+
+bool relay_codec_refuse_field(relay_translation_t *translation, relay_field_t field,
+                              relay_span_t message)
+{
+    relay_place_t place = {NULL, translation->caller->fields[field], RELAY_PLACE_NO_INDEX};
+
+    return relay_codec_refuse(translation, &place, message);
+}
+
+bool relay_codec_invalid(relay_translation_t *translation, relay_span_t message)
+{
+    if (translation->error.code == RELAY_ERR_NONE) {
+        translation->error =
+            (relay_error_t){.code = RELAY_ERR_UPSTREAM_INVALID, .message = message};
+    }
+    return false;
+}
+
+/* ---- notes --------------------------------------------------------------- */
+
+static void note(relay_translation_t *translation, relay_span_t name, bool changed)
+{
+    relay_note_t **at = &translation->notes;
+
+    if (name.len == 0) {
+        return; /* the caller's format cannot have said it */
+    }
+    for (; *at != NULL; at = &(*at)->next) {
+        if ((*at)->changed == changed && relay_span_eq((*at)->name, name)) {
+            return;
+        }
+    }
+    *at = relay_codec_new(translation, sizeof(**at));
+    if (*at != NULL) {
+        **at = (relay_note_t){.name = name, .changed = changed};
+    }
+}
+
+void relay_codec_drop(relay_translation_t *translation, relay_field_t field)
+{
+    note(translation, translation->caller->fields[field], false);
+}
+
+void relay_codec_drop_name(relay_translation_t *translation, relay_span_t name)
+{
+    note(translation, name, false);
+}
+
+void relay_codec_change(relay_translation_t *translation, relay_field_t field)
+{
+    note(translation, translation->caller->fields[field], true);
+}
+
+/* ---- lists in the arena -------------------------------------------------- */
+
+relay_block_t *relay_codec_block(relay_translation_t *translation, relay_block_t ***tail,
+                                 relay_block_kind_t kind)
+{
+    relay_block_t *block = relay_codec_new(translation, sizeof(*block));
+
+    if (block != NULL) {
+        block->kind = kind;
+        **tail = block;
+        *tail = &block->next;
+    }
+    return block;
+}
+
+relay_message_t *relay_codec_message(relay_translation_t *translation, relay_message_t ***tail,
+                                     relay_role_t role)
+{
+    relay_message_t *message = relay_codec_new(translation, sizeof(*message));
+
+    if (message != NULL) {
+        message->role = role;
+        **tail = message;
+        *tail = &message->next;
+    }
+    return message;
+}
+
+relay_tool_t *relay_codec_tool(relay_translation_t *translation, relay_tool_t ***tail,
+                               relay_tool_kind_t kind)
+{
+    relay_tool_t *tool = relay_codec_new(translation, sizeof(*tool));
+
+    if (tool != NULL) {
+        tool->kind = kind;
+        **tail = tool;
+        *tail = &tool->next;
+    }
+    return tool;
+}
+
+relay_name_t *relay_codec_name(relay_translation_t *translation, relay_name_t ***tail,
+                               relay_span_t name)
+{
+    relay_name_t *entry = relay_codec_new(translation, sizeof(*entry));
+
+    if (entry != NULL) {
+        entry->name = name;
+        **tail = entry;
+        *tail = &entry->next;
+    }
+    return entry;
+}
+
+/* ---- members that nobody maps -------------------------------------------- */
+
+/* A zero, false or empty value asks for nothing. */
+static bool says(const relay_json_tree_t *tree, relay_json_node_t node)
+{
+    relay_json_value_t value = relay_json_value(tree, node);
+
+    switch (value.type) {
+    case RELAY_JSON_TRUE:
+        return true;
+    case RELAY_JSON_NUMBER:
+        return relay_codec_nonzero(value);
+    case RELAY_JSON_STRING:
+        return value.text.len > 2;
+    case RELAY_JSON_ARRAY:
+    case RELAY_JSON_OBJECT:
+        return relay_json_first(tree, node) != RELAY_JSON_NOWHERE;
+    default:
+        return false;
+    }
+}
+
+static bool add_extra(relay_translation_t *translation, const relay_json_tree_t *tree,
+                      relay_json_node_t key, bool essential, relay_member_t **tail)
+{
+    *tail = relay_codec_new(translation, sizeof(**tail));
+    if (*tail == NULL) {
+        return false;
+    }
+    (*tail)->name = relay_json_content(tree, key);
+    (*tail)->value = relay_json_value(tree, key + 1);
+    (*tail)->essential = essential && says(tree, key + 1);
+    return true;
+}
+
+bool relay_codec_extras(relay_translation_t *translation, const relay_json_tree_t *tree,
+                        relay_json_node_t object, const relay_span_t *keys, size_t nkeys,
+                        const relay_span_t *essentials, size_t nessentials, relay_member_t **list)
+{
+    relay_json_node_t key;
+    relay_member_t **tail = list;
+
+    if (relay_json_type(tree, object) != RELAY_JSON_OBJECT) {
+        return true;
+    }
+    for (key = relay_json_first(tree, object); key != RELAY_JSON_NOWHERE;
+         key = relay_json_next(tree, object, key)) {
+        if (relay_json_key(tree, key, keys, nkeys) < nkeys ||
+            relay_json_type(tree, key + 1) == RELAY_JSON_NULL) {
+            continue;
+        }
+        if (!add_extra(translation, tree, key,
+                       relay_json_key(tree, key, essentials, nessentials) < nessentials, tail)) {
+            return false;
+        }
+        tail = &(*tail)->next;
+    }
+    return true;
+}
+
+static relay_span_t join(relay_translation_t *translation, relay_span_t prefix, relay_span_t name)
+{
+    relay_buf_t text;
+
+    if (prefix.len == 0) {
+        return name;
+    }
+    text = new_buf(translation, prefix.len + 1 + name.len);
+    relay_buf_put(&text, prefix);
+    RELAY_PUT(&text, ".");
+    relay_buf_put(&text, name);
+    return relay_buf_span(&text);
+}
+
+/* Nothing is lost with "", [] and {}. */
+static bool is_empty(relay_json_value_t value)
+{
+    return value.text.len == 2 && value.type >= RELAY_JSON_STRING;
+}
+
+bool relay_codec_leave(relay_translation_t *translation, const relay_member_t *extras,
+                       relay_span_t prefix, const relay_place_t *place)
+{
+    for (; extras != NULL; extras = extras->next) {
+        relay_place_t member = {place, extras->name, RELAY_PLACE_NO_INDEX};
+        if (is_empty(extras->value)) {
+            continue;
+        }
+        if (extras->essential) {
+            return relay_codec_refuse(
+                translation, &member,
+                RELAY_SPAN("this field is not supported by the provider of this model"));
+        }
+        relay_codec_drop_name(translation, join(translation, prefix, extras->name));
+    }
+    return true;
+}
+
+void relay_codec_put_extras(relay_buf_t *out, const relay_member_t *extras)
+{
+    for (; extras != NULL; extras = extras->next) {
+        RELAY_PUT(out, ",");
+        relay_codec_put_string(out, extras->name);
+        RELAY_PUT(out, ":");
+        relay_buf_put(out, extras->value.text);
+    }
+}
+
+/* ---- text ---------------------------------------------------------------- */
+
+static bool has_escape(relay_span_t text)
+{
+    return text.len != 0 && memchr(text.base, '\\', text.len) != NULL;
+}
+
+relay_span_t relay_codec_plain(relay_translation_t *translation, relay_span_t text)
+{
+    relay_buf_t plain;
+
+    if (!has_escape(text)) {
+        return text;
+    }
+    plain = new_buf(translation, text.len);
+    relay_json_decode_content(text, &plain);
+    return relay_buf_span(&plain);
+}
+
+void relay_codec_put_string(relay_buf_t *out, relay_span_t text)
+{
+    relay_buf_put_byte(out, '"');
+    relay_buf_put(out, text);
+    relay_buf_put_byte(out, '"');
+}
+
+void relay_codec_put_string_or_null(relay_buf_t *out, relay_span_t text)
+{
+    if (text.len == 0) {
+        RELAY_PUT(out, "null");
+    } else {
+        relay_codec_put_string(out, text);
+    }
+}
+
+void relay_codec_put_text(relay_buf_t *out, relay_span_t name, relay_span_t text)
+{
+    if (text.len != 0) {
+        relay_buf_put(out, name);
+        relay_codec_put_string(out, text);
+    }
+}
+
+void relay_codec_put_value(relay_buf_t *out, relay_span_t name, relay_json_value_t value)
+{
+    if (value.type != RELAY_JSON_ABSENT) {
+        relay_buf_put(out, name);
+        relay_buf_put(out, value.text);
+    }
+}
+
+bool relay_codec_blank(relay_span_t text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t byte = text.base[i];
+        if (byte == '\\' && i + 1 < text.len) {
+            byte = text.base[++i];
+            if (byte != 'n' && byte != 't' && byte != 'r' && byte != 'f') {
+                return false;
+            }
+        } else if (byte != ' ') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- words --------------------------------------------------------------- */
+
+static const relay_span_t efforts[RELAY_EFFORTS] = {
+    [RELAY_EFFORT_UNSET] = RELAY_SPAN_INIT(""),
+    [RELAY_EFFORT_NONE] = RELAY_SPAN_INIT("none"),
+    [RELAY_EFFORT_MINIMAL] = RELAY_SPAN_INIT("minimal"),
+    [RELAY_EFFORT_LOW] = RELAY_SPAN_INIT("low"),
+    [RELAY_EFFORT_MEDIUM] = RELAY_SPAN_INIT("medium"),
+    [RELAY_EFFORT_HIGH] = RELAY_SPAN_INIT("high"),
+    [RELAY_EFFORT_XHIGH] = RELAY_SPAN_INIT("xhigh"),
+    [RELAY_EFFORT_MAX] = RELAY_SPAN_INIT("max"),
+};
+
+static const uint64_t budgets[RELAY_EFFORTS] = {
+    [RELAY_EFFORT_MINIMAL] = 1024, [RELAY_EFFORT_LOW] = 2048,    [RELAY_EFFORT_MEDIUM] = 8192,
+    [RELAY_EFFORT_HIGH] = 16384,   [RELAY_EFFORT_XHIGH] = 32768, [RELAY_EFFORT_MAX] = 65536,
+};
+
+relay_effort_t relay_codec_effort(relay_span_t word)
+{
+    for (unsigned i = RELAY_EFFORT_NONE; i < RELAY_EFFORTS; i++) {
+        if (relay_span_eq(word, efforts[i])) {
+            return (relay_effort_t)i;
+        }
+    }
+    return RELAY_EFFORT_UNSET;
+}
+
+relay_span_t relay_codec_effort_word(relay_effort_t effort)
+{
+    return efforts[effort];
+}
+
+uint64_t relay_codec_budget(const relay_target_t *target, relay_effort_t effort)
+{
+    return target->budget_tokens[effort] != 0 ? target->budget_tokens[effort] : budgets[effort];
+}
+
+relay_effort_t relay_codec_effort_of(const relay_target_t *target, uint64_t budget_tokens)
+{
+    unsigned effort = RELAY_EFFORT_LOW;
+
+    while (effort < RELAY_EFFORT_HIGH &&
+           budget_tokens > relay_codec_budget(target, (relay_effort_t)effort)) {
+        effort++;
+    }
+    return (relay_effort_t)effort;
+}
+
+static bool number(relay_json_value_t value, double *result)
+{
+    char text[64];
+
+    if (value.type != RELAY_JSON_NUMBER || value.text.len >= sizeof(text)) {
+        return false;
+    }
+    memcpy(text, value.text.base, value.text.len);
+    text[value.text.len] = '\0';
+    *result = strtod(text, NULL);
+    return true;
+}
+
+bool relay_codec_above(relay_json_value_t value, double bound)
+{
+    double result;
+
+    return number(value, &result) && result > bound;
+}
+
+bool relay_codec_nonzero(relay_json_value_t value)
+{
+    double result = 0;
+
+    return value.type == RELAY_JSON_NUMBER && (!number(value, &result) || result != 0);
+}

@@ -1,0 +1,158 @@
+/*
+ * What codecs share whatever their format: refusing and noting, building lists
+ * in the arena, names that the other side can take, JSON in and out of strings.
+ * Internal to core/wire_*_codec*.c and core/translate*.c.
+ *
+ * Functions that can fail return false or NULL with translation->error filled; a
+ * failure stays until the next translation, so that a writer may go on and look
+ * once at its end.
+ */
+
+#ifndef RELAY_CODEC_SUPPORT_H
+#define RELAY_CODEC_SUPPORT_H
+
+#include "translate.h"
+
+/* ---- where something is -------------------------------------------------- */
+
+enum { RELAY_PLACE_NO_INDEX = -1 };
+
+/* A path from the top of a request, innermost first, in the caller's words. A
+ * name may be empty: an index alone. */
+typedef struct relay_place_s {
+    const struct relay_place_s *outer; /* NULL: a member of the body */
+    relay_span_t name;
+    int index; /* RELAY_PLACE_NO_INDEX: not in a list */
+} relay_place_t;
+
+/* ---- saying no ----------------------------------------------------------- */
+
+/* Always false. The message is one sentence that need not name the place. */
+bool relay_codec_refuse(relay_translation_t *translation, const relay_place_t *place,
+                        relay_span_t message);
+/* A required field is not there. Always false. */
+bool relay_codec_missing(relay_translation_t *translation, const relay_place_t *place);
+/* A field that every format names: the caller's word for it. Always false. */
+bool relay_codec_refuse_field(relay_translation_t *translation, relay_field_t field,
+                              relay_span_t message);
+/* The upstream's answer is not what its format has. Always false. */
+bool relay_codec_invalid(relay_translation_t *translation, relay_span_t message);
+
+/* Notes what does not arrive, by the caller's word. */
+void relay_codec_drop(relay_translation_t *translation, relay_field_t field);
+void relay_codec_drop_name(relay_translation_t *translation, relay_span_t name);
+/* Notes what arrives in another form. */
+void relay_codec_change(relay_translation_t *translation, relay_field_t field);
+
+/* ---- lists in the arena -------------------------------------------------- */
+
+/* Zeroed. NULL: the arena is empty, error is INTERNAL. */
+void *relay_codec_new(relay_translation_t *translation, size_t size);
+
+/* Appends one at *tail and moves *tail on; NULL as above. */
+relay_block_t *relay_codec_block(relay_translation_t *translation, relay_block_t ***tail,
+                                 relay_block_kind_t kind);
+relay_message_t *relay_codec_message(relay_translation_t *translation, relay_message_t ***tail,
+                                     relay_role_t role);
+relay_tool_t *relay_codec_tool(relay_translation_t *translation, relay_tool_t ***tail,
+                               relay_tool_kind_t kind);
+relay_name_t *relay_codec_name(relay_translation_t *translation, relay_name_t ***tail,
+                               relay_span_t name);
+
+/*
+ * The members of an object that are not in keys, nor null, into *list. A name in
+ * essentials marks its member as essential unless its value says nothing (false,
+ * 0, empty).
+ */
+bool relay_codec_extras(relay_translation_t *translation, const relay_json_tree_t *tree,
+                        relay_json_node_t object, const relay_span_t *keys, size_t nkeys,
+                        const relay_span_t *essentials, size_t nessentials, relay_member_t **list);
+
+/* ---- what a writer does with members and blocks that it does not know ---- */
+
+/* True if the request or answer came in this format: raw and extras are its own. */
+static inline bool relay_codec_own(const relay_codec_t *origin, const relay_codec_t *codec)
+{
+    return origin == codec;
+}
+
+/* Notes extras as dropped, "prefix.name" each (prefix may be empty); refuses an
+ * essential one, at place. */
+bool relay_codec_leave(relay_translation_t *translation, const relay_member_t *extras,
+                       relay_span_t prefix, const relay_place_t *place);
+
+/* ,"name":value for each. */
+void relay_codec_put_extras(relay_buf_t *out, const relay_member_t *extras);
+
+/* ---- text ---------------------------------------------------------------- */
+
+/* A string's content in plain; text itself if it has no escapes. */
+relay_span_t relay_codec_plain(relay_translation_t *translation, relay_span_t text);
+
+/* Text between quotes. */
+void relay_codec_put_string(relay_buf_t *out, relay_span_t text);
+/* The same for null where it is empty. */
+void relay_codec_put_string_or_null(relay_buf_t *out, relay_span_t text);
+/* ,"name":"text", or nothing if text is empty. name is ,"name": already. */
+void relay_codec_put_text(relay_buf_t *out, relay_span_t name, relay_span_t text);
+/* ,"name":value, or nothing if it is ABSENT. */
+void relay_codec_put_value(relay_buf_t *out, relay_span_t name, relay_json_value_t value);
+
+/* True if text is nothing but white space, escaped or not. */
+bool relay_codec_blank(relay_span_t text);
+
+/* ---- tool calls ---------------------------------------------------------- */
+
+/* Arguments as the content of a string (with its quotes), without white space
+ * between tokens if they are an object. */
+void relay_codec_put_quoted(relay_buf_t *out, const relay_arguments_t *arguments);
+
+/* Arguments as a JSON object: "" is {}. False if the text is no object; nothing is
+ * put then. Needs the arena for escaped text. */
+bool relay_codec_put_object(relay_translation_t *translation, relay_buf_t *out,
+                            const relay_arguments_t *arguments);
+
+/* {"input":"text"} for the text of a custom tool that is sent as a function, and
+ * the text of that form again; false if it has another. */
+void relay_codec_put_wrapped(relay_buf_t *out, relay_span_t text);
+bool relay_codec_unwrap(relay_translation_t *translation, const relay_arguments_t *arguments,
+                        relay_span_t *text);
+
+/*
+ * A tool's name or a call's id with nothing but [A-Za-z0-9_-] and at most max
+ * bytes: as it is, or shortened with a hash of the original behind it, the same
+ * for the same text. Tool names are remembered for the answer.
+ */
+relay_span_t relay_codec_tool_name(relay_translation_t *translation, relay_span_t scope,
+                                   relay_span_t name, bool free_text, size_t max);
+relay_span_t relay_codec_call_id(relay_translation_t *translation, relay_span_t id, size_t max);
+
+/* What the upstream calls `sent`; NULL if it is the caller's own name. */
+const relay_rename_t *relay_codec_renamed(const relay_translation_t *translation,
+                                          relay_span_t sent);
+
+/* ---- words --------------------------------------------------------------- */
+
+relay_effort_t relay_codec_effort(relay_span_t word);
+relay_span_t relay_codec_effort_word(relay_effort_t effort);
+/* The budget that stands for an effort and back; target may say otherwise. */
+uint64_t relay_codec_budget(const relay_target_t *target, relay_effort_t effort);
+relay_effort_t relay_codec_effort_of(const relay_target_t *target, uint64_t budget_tokens);
+
+/* Whether the number is above bound; false if it is none. */
+bool relay_codec_above(relay_json_value_t number, double bound);
+/* Whether it is a number and not zero. */
+bool relay_codec_nonzero(relay_json_value_t number);
+
+/* "data:image/png;base64,…" taken apart into media; false if it is none. */
+bool relay_codec_data_url(relay_translation_t *translation, relay_span_t url, relay_media_t *media);
+void relay_codec_put_data_url(relay_buf_t *out, const relay_media_t *media);
+
+/* What base64 data (the content of a string) spells, in plain; empty if it is none. */
+relay_span_t relay_codec_base64_text(relay_translation_t *translation, relay_span_t data);
+
+/* Whether base64 data begins as an image of that type does; true for types that
+ * are not known. */
+bool relay_codec_looks_like(relay_span_t media_type, relay_span_t data);
+
+#endif

@@ -1,0 +1,372 @@
+/*
+ * Requests, whole answers and errors from one format into another: see
+ * translate.h. Streams are in translate_stream.c.
+ */
+
+#include "codec_support.h"
+
+/* ---- trees --------------------------------------------------------------- */
+
+/* Tokens of one body at most, 16 bytes each. */
+enum { TOKENS_MAX = 1 << 18 };
+
+static relay_error_code_t json_error(relay_translation_t *translation, bool answer,
+                                     const relay_json_fault_t *fault)
+{
+    relay_span_t text = relay_json_error_text(fault->error);
+    uint8_t *bytes = relay_codec_new(translation, 128);
+    relay_buf_t message = relay_buf(bytes, bytes != NULL ? 128 : 0);
+
+    if (bytes == NULL) {
+        return translation->error.code;
+    }
+    RELAY_PUT(&message, "The body is not valid JSON: ");
+    relay_buf_put(&message, text);
+    RELAY_PUT(&message, " at byte ");
+    relay_buf_put_u64(&message, fault->offset);
+    RELAY_PUT(&message, ".");
+    translation->error =
+        (relay_error_t){.code = answer ? RELAY_ERR_UPSTREAM_INVALID : RELAY_ERR_INVALID_JSON,
+                        .message = answer ? RELAY_SPAN("The provider's answer is not valid JSON.")
+                                          : relay_buf_span(&message)};
+    return translation->error.code;
+}
+
+static relay_error_code_t too_many(relay_translation_t *translation, bool answer)
+{
+    translation->error = (relay_error_t){
+        .code = answer ? RELAY_ERR_UPSTREAM_INVALID : RELAY_ERR_BODY_TOO_LARGE,
+        .message = RELAY_SPAN("The body has too many JSON values to be translated.")};
+    return translation->error.code;
+}
+
+/* Most bodies have a token for every dozen bytes; the rest are read twice. */
+static relay_error_code_t make_tree(relay_translation_t *translation, relay_span_t body,
+                                    bool answer, relay_json_tree_t *tree)
+{
+    size_t capacity = body.len / 8 + 64, most = body.len / 2 + 2;
+    relay_json_fault_t fault;
+
+    most = most < TOKENS_MAX ? most : TOKENS_MAX;
+    for (;;) {
+        relay_json_token_t *tokens;
+        capacity = capacity < most ? capacity : most;
+        tokens = relay_codec_new(translation, capacity * sizeof(*tokens));
+        if (tokens == NULL) {
+            return translation->error.code;
+        }
+        *tree = (relay_json_tree_t){.text = body, .tokens = tokens};
+        switch (relay_json_tape(body, tokens, capacity, &tree->count, false, &fault)) {
+        case RELAY_TAPE_OK:
+            return RELAY_ERR_NONE;
+        case RELAY_TAPE_JSON:
+            return json_error(translation, answer, &fault);
+        case RELAY_TAPE_FULL:
+            break;
+        }
+        if (capacity == most) {
+            return too_many(translation, answer);
+        }
+        capacity = most;
+    }
+}
+
+/* Some servers wrap an answer into a list of one. */
+static relay_error_code_t check_object(relay_translation_t *translation,
+                                       const relay_json_tree_t *tree, bool answer)
+{
+    if (tree->tokens[0].type == RELAY_JSON_OBJECT) {
+        return RELAY_ERR_NONE;
+    }
+    translation->error =
+        answer ? (relay_error_t){.code = RELAY_ERR_UPSTREAM_INVALID,
+                                 .message = RELAY_SPAN("The provider's answer is no object.")}
+               : (relay_error_t){.code = RELAY_ERR_INVALID_JSON,
+                                 .message = RELAY_SPAN("The body must be a JSON object.")};
+    return translation->error.code;
+}
+
+/* ---- calls and their results --------------------------------------------- */
+
+/* Comparisons of ids that one request may cost. */
+enum { PAIRING_STEPS_MAX = 1 << 22 };
+
+typedef struct {
+    relay_translation_t *translation;
+    size_t steps;
+} pairing_t;
+
+static bool refuse_pair(pairing_t *pairing, const relay_message_t *message,
+                        const relay_block_t *block, relay_span_t before, relay_span_t behind)
+{
+    relay_translation_t *translation = pairing->translation;
+    relay_place_t outer = {NULL, translation->caller->fields[RELAY_FIELD_MESSAGES],
+                           (int)message->index};
+    size_t size = before.len + block->call.id.len + behind.len;
+    uint8_t *bytes = relay_codec_new(translation, size + 1);
+    relay_buf_t text = relay_buf(bytes, bytes != NULL ? size : 0);
+
+    relay_buf_put(&text, before);
+    relay_buf_put(&text, block->call.id);
+    relay_buf_put(&text, behind);
+    return bytes != NULL && relay_codec_refuse(translation, &outer, relay_buf_span(&text));
+}
+
+/* The first result for the call in the messages behind it that has no call yet. */
+static relay_block_t *find_result(pairing_t *pairing, const relay_message_t *message,
+                                  const relay_block_t *call)
+{
+    for (message = message->next; message != NULL; message = message->next) {
+        for (relay_block_t *block = message->blocks; block != NULL; block = block->next) {
+            if (block->kind != RELAY_BLOCK_TOOL_RESULT || block->call.paired) {
+                continue;
+            }
+            if (relay_span_eq(block->call.id, call->call.id) ||
+                ++pairing->steps > PAIRING_STEPS_MAX) {
+                return block;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool pair_calls(pairing_t *pairing, relay_message_t *message)
+{
+    for (relay_block_t *call = message->blocks; call != NULL; call = call->next) {
+        relay_block_t *result;
+        if (call->kind != RELAY_BLOCK_TOOL_CALL) {
+            continue;
+        }
+        result = find_result(pairing, message, call);
+        if (pairing->steps > PAIRING_STEPS_MAX) {
+            return relay_codec_refuse_field(pairing->translation, RELAY_FIELD_MESSAGES,
+                                            RELAY_SPAN("too many tool calls"));
+        }
+        if (result == NULL) {
+            return refuse_pair(pairing, message, call, RELAY_SPAN("the tool call '"),
+                               RELAY_SPAN("' has no result in the messages after it"));
+        }
+        result->call.paired = true;
+        call->call.paired = true;
+        if (result->call.name.len == 0) {
+            result->call.name = call->call.name;
+        }
+    }
+    return true;
+}
+
+static bool check_results(pairing_t *pairing, const relay_message_t *message)
+{
+    for (const relay_block_t *block = message->blocks; block != NULL; block = block->next) {
+        if (block->kind == RELAY_BLOCK_TOOL_RESULT && !block->call.paired) {
+            return refuse_pair(pairing, message, block, RELAY_SPAN("the tool result for '"),
+                               RELAY_SPAN("' has no call in the messages before it"));
+        }
+    }
+    return true;
+}
+
+/* Every provider refuses a call without its result and the other way round. */
+static bool pair(relay_translation_t *translation, relay_request_t *request)
+{
+    pairing_t pairing = {translation, 0};
+
+    for (relay_message_t *message = request->messages; message != NULL; message = message->next) {
+        if (!pair_calls(&pairing, message) || !check_results(&pairing, message)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- notes --------------------------------------------------------------- */
+
+static void put_name(relay_buf_t *out, relay_span_t name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        uint8_t byte = name.base[i];
+        relay_buf_put_byte(out,
+                           byte > 0x20 && byte < 0x7f && byte != ',' && byte != ';' ? byte : '?');
+    }
+}
+
+/* "a, b" of one kind; true if there are any. */
+static bool put_names(const relay_translation_t *translation, bool changed, relay_buf_t *out)
+{
+    bool any = false;
+
+    for (const relay_note_t *note = translation->notes; note != NULL; note = note->next) {
+        if (note->changed == changed) {
+            relay_buf_put(out, any ? RELAY_SPAN(", ") : RELAY_SPAN(""));
+            put_name(out, note->name);
+            any = true;
+        }
+    }
+    return any;
+}
+
+void relay_translation_put_notes(const relay_translation_t *translation, relay_buf_t *out)
+{
+    relay_buf_t measure = relay_buf(NULL, 0);
+    bool dropped = put_names(translation, false, out);
+
+    if (put_names(translation, true, &measure)) {
+        relay_buf_put(out, dropped ? RELAY_SPAN("; changed=") : RELAY_SPAN("changed="));
+        put_names(translation, true, out);
+    }
+}
+
+/* ---- requests ------------------------------------------------------------ */
+
+/* With `strict` what would be dropped is refused, all of it named. */
+static relay_error_code_t check_strict(relay_translation_t *translation)
+{
+    relay_span_t message = RELAY_SPAN("Not supported by the provider of this model: ");
+    const relay_note_t *dropped = translation->notes;
+    relay_buf_t text = relay_buf(NULL, 0);
+    uint8_t *bytes;
+
+    while (dropped != NULL && dropped->changed) {
+        dropped = dropped->next;
+    }
+    if (!translation->strict || dropped == NULL) {
+        return RELAY_ERR_NONE;
+    }
+    relay_buf_put(&text, message);
+    put_names(translation, false, &text);
+    bytes = relay_codec_new(translation, text.len);
+    if (bytes == NULL) {
+        return translation->error.code;
+    }
+    text = relay_buf(bytes, text.len);
+    relay_buf_put(&text, message);
+    put_names(translation, false, &text);
+    translation->error = (relay_error_t){
+        .code = RELAY_ERR_INVALID_FIELD, .param = dropped->name, .message = relay_buf_span(&text)};
+    return translation->error.code;
+}
+
+typedef relay_error_code_t put_t(relay_translation_t *translation, const void *what,
+                                 relay_buf_t *out);
+
+/* Once into a buffer that is nearly always enough; else again with its true size. */
+static relay_error_code_t write_out(relay_translation_t *translation, put_t *put, const void *what,
+                                    size_t guess, relay_span_t *text)
+{
+    for (int i = 0; i < 2; i++) {
+        uint8_t *bytes = relay_codec_new(translation, guess);
+        relay_buf_t out = relay_buf(bytes, bytes != NULL ? guess : 0);
+        if (bytes == NULL || put(translation, what, &out) != RELAY_ERR_NONE) {
+            return translation->error.code;
+        }
+        if (relay_buf_ok(&out)) {
+            *text = relay_buf_span(&out);
+            return RELAY_ERR_NONE;
+        }
+        guess = out.len;
+    }
+    translation->error = (relay_error_t){.code = RELAY_ERR_INTERNAL};
+    return translation->error.code;
+}
+
+static relay_error_code_t write_request(relay_translation_t *translation, const void *request,
+                                        relay_buf_t *out)
+{
+    return translation->upstream->write_request(translation, request, out);
+}
+
+relay_error_code_t relay_translate_request(relay_translation_t *translation, relay_span_t body,
+                                           relay_span_t *request)
+{
+    relay_request_t *read;
+    relay_json_tree_t tree;
+
+    translation->error = (relay_error_t){.code = RELAY_ERR_NONE};
+    read = relay_codec_new(translation, sizeof(*read));
+    if (read == NULL || make_tree(translation, body, false, &tree) != RELAY_ERR_NONE ||
+        check_object(translation, &tree, false) != RELAY_ERR_NONE ||
+        translation->caller->read_request(translation, &tree, read) != RELAY_ERR_NONE ||
+        (translation->caller != translation->upstream && !pair(translation, read)) ||
+        write_out(translation, write_request, read, body.len + body.len / 4 + 1024, request) !=
+            RELAY_ERR_NONE) {
+        return translation->error.code;
+    }
+    translation->model = read->model;
+    translation->usage_wanted = read->usage_wanted;
+    return check_strict(translation);
+}
+
+/* ---- answers ------------------------------------------------------------- */
+
+static relay_error_code_t write_response(relay_translation_t *translation, const void *response,
+                                         relay_buf_t *out)
+{
+    return translation->caller->write_response(translation, response, out);
+}
+
+/* True if a body with a good status reports a failure; error filled. */
+static bool is_error(relay_translation_t *translation, relay_span_t body)
+{
+    relay_answer_t answer;
+
+    translation->upstream->wire->answer(body, &answer);
+    if (!answer.is_error) {
+        return false;
+    }
+    translation->error = (relay_error_t){.code = RELAY_ERR_UPSTREAM_ERROR,
+                                         .message = relay_codec_plain(translation, answer.message)};
+    return true;
+}
+
+/* What the upstream's format does not give. */
+static void complete(relay_translation_t *translation, relay_response_t *response)
+{
+    if (response->id.len == 0) {
+        response->id = translation->request_id;
+    }
+    if (response->model.len == 0) {
+        response->model = translation->model;
+    }
+    if (response->created_s == 0) {
+        response->created_s = translation->created_s;
+    }
+}
+
+relay_error_code_t relay_translate_response(relay_translation_t *translation, relay_span_t body,
+                                            relay_span_t *response)
+{
+    relay_response_t *read;
+    relay_json_tree_t tree;
+
+    translation->error = (relay_error_t){.code = RELAY_ERR_NONE};
+    read = relay_codec_new(translation, sizeof(*read));
+    if (read == NULL || make_tree(translation, body, true, &tree) != RELAY_ERR_NONE ||
+        check_object(translation, &tree, true) != RELAY_ERR_NONE || is_error(translation, body) ||
+        translation->upstream->read_response(translation, &tree, read) != RELAY_ERR_NONE) {
+        return translation->error.code;
+    }
+    complete(translation, read);
+    return write_out(translation, write_response, read, body.len + body.len / 4 + 1024, response);
+}
+
+/* ---- errors -------------------------------------------------------------- */
+
+relay_span_t relay_translate_error(relay_translation_t *translation, relay_span_t body,
+                                   unsigned status, relay_span_t request_id)
+{
+    relay_error_t error = {.code = RELAY_ERR_UPSTREAM_STATUS, .status = status};
+    relay_answer_t answer;
+    relay_buf_t out = relay_buf(NULL, 0);
+    uint8_t *bytes;
+
+    translation->upstream->wire->answer(body, &answer);
+    error.message = relay_codec_plain(translation, answer.message);
+    translation->caller->wire->dialect->error(&out, &error, request_id);
+    bytes = relay_codec_new(translation, out.len);
+    if (bytes == NULL) {
+        return relay_span(NULL, 0);
+    }
+    out = relay_buf(bytes, out.len);
+    translation->caller->wire->dialect->error(&out, &error, request_id);
+    return relay_buf_span(&out);
+}

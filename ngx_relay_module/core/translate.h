@@ -1,0 +1,286 @@
+/*
+ * Translation between wire formats: of a request on its way to a provider, of
+ * the answer on its way back, of a stream event by event, of errors.
+ *
+ *   caller's bytes ─ read_request ─► relay_request_t ─ write_request ─► upstream
+ *   caller ◄─ write_response ─ relay_response_t ◄─ read_response ─ upstream's bytes
+ *   caller ◄─ write_event ─ relay_stream_event_t ◄─ order ◄─ read_event ─ SSE items
+ *
+ * A format takes part by one relay_codec_t (core/wire_*_codec.c) and one line in
+ * wire_codecs.c. Callers here: the nginx adapter, relayctl translate, tests.
+ * Memory is the caller's arena (requests, whole answers) or one bounded block
+ * (streams). Nothing is dropped in silence: see relay_note_t.
+ */
+
+#ifndef RELAY_TRANSLATE_H
+#define RELAY_TRANSLATE_H
+
+#include "arena.h"
+#include "canonical.h"
+#include "json_tree.h"
+#include "wire.h"
+
+/* ---- what the upstream takes: data of the catalog ------------------------ */
+
+enum {
+    RELAY_TARGET_NO_DEVELOPER = 1 << 0,   /* knows no developer role: system instead */
+    RELAY_TARGET_LATE_SYSTEM = 1 << 1,    /* takes system messages behind others, where
+                                             that depends on the model */
+    RELAY_TARGET_OLD_LIMIT = 1 << 2,      /* names its token limit the older way */
+    RELAY_TARGET_BUDGET = 1 << 3,         /* thinking by a token budget, not by effort */
+    RELAY_TARGET_ADAPTIVE = 1 << 4,       /* thinking: the model decides how much */
+    RELAY_TARGET_NO_SAMPLING = 1 << 5,    /* refuses temperature, top_p and top_k */
+    RELAY_TARGET_NO_EFFORT = 1 << 6,      /* refuses an effort */
+    RELAY_TARGET_REASONING_BACK = 1 << 7, /* wants unsigned reasoning back in history */
+    RELAY_TARGET_NO_PARALLEL = 1 << 8,    /* refuses to be told about parallel calls */
+    RELAY_TARGET_NO_STRICT = 1 << 9,      /* refuses strict tools */
+    RELAY_TARGET_TOP_K = 1 << 10          /* takes top_k though its format has none */
+};
+
+/* All zero is a good default. */
+typedef struct {
+    relay_span_t model;                    /* plain text; empty: as the caller wrote it */
+    unsigned flags;                        /* RELAY_TARGET_* */
+    uint64_t output_tokens_max;            /* of the model; 0: unknown */
+    uint64_t budget_tokens[RELAY_EFFORTS]; /* 0: relay_effort_budget's own */
+} relay_target_t;
+
+/* ---- one translation ----------------------------------------------------- */
+
+/*
+ * Something of the caller's that does not arrive as it was. name is the caller's
+ * word for the field ("stop", "messages.content.cache_control"), without
+ * indexes, each once.
+ */
+typedef struct relay_note_s {
+    struct relay_note_s *next;
+    relay_span_t name;
+    bool changed; /* arrives in another form; false: not at all */
+} relay_note_t;
+
+/* A name that the upstream cannot take and what it was called instead, both as
+ * the content of a JSON string. */
+typedef struct relay_rename_s {
+    struct relay_rename_s *next;
+    relay_span_t original;
+    relay_span_t scope; /* the namespace of the original, or empty */
+    relay_span_t sent;
+    bool free_text; /* a custom tool that was sent as a function */
+} relay_rename_t;
+
+/* Lives from a request to the end of its answer; one for each attempt. */
+typedef struct {
+    const relay_arena_t *arena;
+    const relay_codec_t *caller;
+    const relay_codec_t *upstream;
+    relay_target_t target;
+    bool strict; /* refuse instead of dropping */
+    /* Show thinking without a signature to callers whose format has signatures.
+     * They send it back, and a provider that checks refuses it. */
+    bool unsigned_thinking;
+
+    /* For answers whose format does not give them; set before the answer. */
+    relay_span_t request_id; /* unique, [A-Za-z0-9] */
+    uint64_t created_s;
+
+    relay_span_t model;  /* as the caller wrote it, by relay_translate_request */
+    bool usage_wanted;   /* the caller's stream reports usage, by the same */
+    relay_note_t *notes; /* in the order of their discovery */
+    relay_rename_t *renames;
+    relay_error_t error; /* of the last function that did not return RELAY_ERR_NONE */
+    bool old_calls;      /* the caller knows functions, not tools: its answer has one call */
+} relay_translation_t;
+
+/*
+ * The request for the upstream, in the arena. The caller's body has passed
+ * relay_envelope_read. An error is in translation->error: INVALID_JSON,
+ * INVALID_FIELD, MISSING_FIELD with param naming the field in the caller's
+ * words ("messages[2].content[0].image_url"), INTERNAL if the arena is empty.
+ */
+relay_error_code_t relay_translate_request(relay_translation_t *translation, relay_span_t body,
+                                           relay_span_t *request);
+
+/*
+ * The whole answer for the caller. UPSTREAM_INVALID if the body is not what the
+ * upstream's format has, UPSTREAM_ERROR if it is an error behind a good status.
+ */
+relay_error_code_t relay_translate_response(relay_translation_t *translation, relay_span_t body,
+                                            relay_span_t *response);
+
+/*
+ * An error answer of the upstream for the caller: any body, also HTML. Always
+ * gives one; empty only if the arena is.
+ */
+relay_span_t relay_translate_error(relay_translation_t *translation, relay_span_t body,
+                                   unsigned status, relay_span_t request_id);
+
+/* The names of the notes, dropped ones then changed ones, as a header takes them:
+ * "store, seed; changed=messages.content". Characters that a header cannot hold
+ * become '?'. Empty without notes. */
+void relay_translation_put_notes(const relay_translation_t *translation, relay_buf_t *out);
+
+/* ---- streams: what a codec sees ------------------------------------------ */
+
+/*
+ * Where a stream's output goes. room makes space in buf for at least size more
+ * bytes, by handing on what is there (len starts again) or by enlarging it; false
+ * ends the stream.
+ */
+typedef struct relay_output_s {
+    relay_buf_t buf;
+    bool (*room)(struct relay_output_s *output, size_t size);
+} relay_output_t;
+
+/* Bytes kept between events, growing up to a bound. */
+typedef struct {
+    relay_memory_t memory;
+    size_t max;
+    uint8_t *base;
+    size_t len;
+    size_t capacity;
+} relay_kept_t;
+
+/* Makes room for size more bytes behind len. False if that passes max or memory is out. */
+bool relay_kept_room(relay_kept_t *kept, size_t size);
+/* False, and nothing kept, for the same reasons. */
+bool relay_kept_put(relay_kept_t *kept, relay_span_t text);
+void relay_kept_free(relay_kept_t *kept);
+
+enum {
+    RELAY_READER_SIZE = 3072, /* bytes of a codec's own state */
+    RELAY_WRITER_SIZE = 3072,
+    RELAY_TOOLS_OPEN_MAX = 64,    /* tool calls of one answer whose fragments may mix */
+    RELAY_EVENT_ROOM = 4096,      /* what an event writes beside its own texts */
+    RELAY_STREAM_CHOICES_MAX = 8, /* answers to one request, when translated */
+};
+
+typedef struct relay_reader_s {
+    /* Takes an event; the reader calls it any number of times for an item. */
+    void (*emit)(void *owner, const relay_stream_event_t *event);
+    void *owner;
+    relay_usage_t usage; /* all that was reported */
+    bool started;        /* START is out */
+    bool finished;       /* FINISH is out for every choice */
+    bool over;           /* END or ERROR is out: items are ignored */
+    relay_kept_t kept;
+    _Alignas(16) uint8_t state[RELAY_READER_SIZE];
+} relay_reader_t;
+
+typedef struct relay_writer_s {
+    relay_translation_t *translation;
+    relay_kept_t kept;
+    size_t owed; /* what the next event may write beyond RELAY_EVENT_ROOM and six
+                    times its own texts: kept up to date by the codec */
+    bool failed; /* kept was too small: the stream ends with an error */
+    _Alignas(16) uint8_t state[RELAY_WRITER_SIZE];
+} relay_writer_t;
+
+/* ---- formats ------------------------------------------------------------- */
+
+struct relay_codec_s {
+    const relay_wire_t *wire;
+    const relay_span_t *fields; /* [RELAY_FIELDS]: its words; empty: it has no such field */
+    bool serial;                /* write_event takes one open block at a time, choice 0 only */
+    bool indexed;               /* its errors count as "a.0.b", not "a[0].b" */
+
+    /*
+     * Reads a request that is an object. Spans point into the tree's text or the
+     * arena. Members that are null are absent.
+     */
+    relay_error_code_t (*read_request)(relay_translation_t *translation,
+                                       const relay_json_tree_t *tree, relay_request_t *request);
+    /*
+     * Writes the body; may run twice for one request. Notes what it leaves out,
+     * refuses what would change the meaning.
+     */
+    relay_error_code_t (*write_request)(relay_translation_t *translation,
+                                        const relay_request_t *request, relay_buf_t *out);
+    relay_error_code_t (*read_response)(relay_translation_t *translation,
+                                        const relay_json_tree_t *tree, relay_response_t *response);
+    relay_error_code_t (*write_response)(relay_translation_t *translation,
+                                         const relay_response_t *response, relay_buf_t *out);
+
+    /*
+     * Takes one item of the upstream's stream and emits what it says; item NULL:
+     * the upstream has closed the connection. After that the reader is over.
+     */
+    void (*read_event)(relay_reader_t *reader, const relay_sse_item_t *item);
+    /* Writes what an event becomes in this format; out has room for it. */
+    void (*write_event)(relay_writer_t *writer, const relay_stream_event_t *event,
+                        relay_buf_t *out);
+};
+
+/* wire_codecs.c; NULL if the format cannot be translated. */
+const relay_codec_t *relay_codec_of(const relay_wire_t *wire);
+const relay_codec_t *relay_codec_find(relay_span_t name);
+const relay_codec_t *relay_codec_at(unsigned index); /* NULL past the last */
+
+/* ---- streams: what callers use ------------------------------------------- */
+
+typedef struct {
+    relay_translation_t *translation;
+    relay_output_t *output;
+    relay_memory_t memory;
+    size_t kept_max; /* bytes that reader, order and writer may keep, each */
+} relay_stream_options_t;
+
+/*
+ * Sorts the events of blocks for writers that know one open block at a time:
+ * what belongs to a later block is kept until the blocks before it are complete.
+ *
+ *   block of the lowest number ──► out at once
+ *   others ──► kept ──► out when theirs is the lowest that is not complete
+ *
+ * A tool call counts as complete when its arguments are a whole JSON value, so
+ * that calls in a row flow without waiting for the end of the answer.
+ */
+typedef struct {
+    bool flowing;   /* a block is open: */
+    unsigned block; /* its number */
+    relay_block_kind_t kind;
+    bool free_text;
+    uint8_t arguments; /* how far the arguments are: see translate_order.c */
+    uint32_t depth;    /* open brackets in them */
+    relay_kept_t kept;
+} relay_order_t;
+
+/* Hands on the event and those that it sets free. False if too much has to be kept. */
+bool relay_order_take(relay_order_t *order, const relay_stream_event_t *event,
+                      void (*emit)(void *owner, const relay_stream_event_t *event), void *owner);
+
+typedef struct {
+    relay_stream_options_t options;
+    const relay_codec_t *caller;
+    relay_reader_t reader;
+    relay_order_t order;
+    relay_writer_t writer;
+    relay_event_class_t class; /* of the item in hand: the weightiest of its events */
+    bool content_seen;
+    bool over;       /* END or ERROR went to the writer */
+    bool failed;     /* it was an ERROR */
+    unsigned status; /* HTTP status that fits the error */
+    relay_stop_t stop;
+} relay_stream_translation_t;
+
+/* The struct is the caller's and holds pointers into itself: it must not move. */
+void relay_stream_open(relay_stream_translation_t *stream, const relay_stream_options_t *options);
+
+/*
+ * Translates one item. The class tells what it was, as relay_wire_t.event does:
+ * until CONTENT nothing that was written needs to be sent, and an ERROR before
+ * it means another upstream may be tried.
+ */
+relay_event_class_t relay_stream_item(relay_stream_translation_t *stream,
+                                      const relay_sse_item_t *item);
+
+/* The upstream closed the connection: writes what the caller's format still needs
+ * for a good end, or an error if the answer was cut. */
+relay_event_class_t relay_stream_close(relay_stream_translation_t *stream);
+
+/* Relay's own failure, as the caller's last event. Nothing if it has had one. */
+void relay_stream_fail(relay_stream_translation_t *stream, const relay_error_t *error);
+
+/* Gives kept memory back. */
+void relay_stream_free(relay_stream_translation_t *stream);
+
+#endif

@@ -1,0 +1,227 @@
+/*
+ * A stream from one format into another, item by item: see translate.h.
+ */
+
+#include "translate.h"
+
+/* ---- bytes between events ------------------------------------------------ */
+
+bool relay_kept_room(relay_kept_t *kept, size_t size)
+{
+    size_t wanted = kept->len + size, capacity = kept->capacity;
+    uint8_t *base;
+
+    if (wanted < size || wanted > kept->max) {
+        return false;
+    }
+    if (wanted <= capacity) {
+        return true;
+    }
+    capacity = capacity != 0 ? capacity : 512;
+    while (capacity < wanted) {
+        capacity *= 2;
+    }
+    capacity = capacity < kept->max ? capacity : kept->max;
+    base = kept->memory.resize(kept->memory.owner, kept->base, capacity);
+    if (base == NULL) {
+        return false;
+    }
+    kept->base = base;
+    kept->capacity = capacity;
+    return true;
+}
+
+bool relay_kept_put(relay_kept_t *kept, relay_span_t text)
+{
+    if (!relay_kept_room(kept, text.len)) {
+        return false;
+    }
+    if (text.len != 0) {
+        memcpy(kept->base + kept->len, text.base, text.len);
+        kept->len += text.len;
+    }
+    return true;
+}
+
+void relay_kept_free(relay_kept_t *kept)
+{
+    if (kept->base != NULL) {
+        kept->memory.resize(kept->memory.owner, kept->base, 0);
+    }
+    kept->base = NULL;
+    kept->len = kept->capacity = 0;
+}
+
+/* ---- writing ------------------------------------------------------------- */
+
+/* What an event may become at most, see relay_writer_t.owed. */
+static size_t room_for(const relay_stream_translation_t *stream, const relay_stream_event_t *event)
+{
+    size_t texts = event->text.len + event->signature.len + event->signer.len + event->id.len +
+                   event->model.len + event->name.len + event->scope.len + event->raw.len +
+                   event->logprobs.text.len + event->ending.sequence.len +
+                   event->ending.explanation.len;
+
+    if (event->citation != NULL) {
+        texts += event->citation->raw.len + event->citation->url.len + event->citation->title.len +
+                 event->citation->quote.len;
+    }
+    if (event->failure != NULL) {
+        texts += event->failure->error.message.len + event->failure->error.param.len;
+    }
+    return RELAY_EVENT_ROOM + 6 * texts + stream->writer.owed;
+}
+
+static void write_event(void *owner, const relay_stream_event_t *event)
+{
+    relay_stream_translation_t *stream = owner;
+    relay_output_t *output = stream->options.output;
+    size_t room = room_for(stream, event);
+
+    if (stream->failed || stream->over) {
+        return;
+    }
+    if ((output->buf.capacity < output->buf.len || output->buf.capacity - output->buf.len < room) &&
+        !output->room(output, room)) {
+        stream->failed = true;
+        return;
+    }
+    stream->caller->write_event(&stream->writer, event, &output->buf);
+    stream->over = event->kind == RELAY_STREAM_END || event->kind == RELAY_STREAM_ERROR;
+}
+
+static void fail(relay_stream_translation_t *stream, const relay_error_t *error)
+{
+    relay_failure_t failure = {.error = *error};
+    relay_stream_event_t event = {.kind = RELAY_STREAM_ERROR, .failure = &failure};
+
+    if (!stream->over) {
+        write_event(stream, &event);
+        stream->failed = true;
+        stream->over = true;
+        stream->reader.over = true;
+        stream->class = RELAY_EVENT_ERROR;
+        stream->status = error->status != 0 ? error->status : 502;
+    }
+}
+
+/* ---- what an event is ---------------------------------------------------- */
+
+static void weigh(relay_stream_translation_t *stream, relay_event_class_t class)
+{
+    stream->class = class > stream->class ? class : stream->class;
+}
+
+static void classify(relay_stream_translation_t *stream, const relay_stream_event_t *event)
+{
+    switch (event->kind) {
+    case RELAY_STREAM_START:
+        weigh(stream, RELAY_EVENT_PRELUDE);
+        break;
+    case RELAY_STREAM_BLOCK: /* text and thinking announce themselves empty */
+        if (event->block_kind != RELAY_BLOCK_TEXT && event->block_kind != RELAY_BLOCK_THINKING) {
+            stream->content_seen = true;
+            weigh(stream, RELAY_EVENT_CONTENT);
+        } else {
+            weigh(stream, RELAY_EVENT_PRELUDE);
+        }
+        break;
+    case RELAY_STREAM_DELTA:
+    case RELAY_STREAM_FINISH:
+        stream->content_seen = true;
+        weigh(stream, RELAY_EVENT_CONTENT);
+        break;
+    case RELAY_STREAM_STOP:
+    case RELAY_STREAM_USAGE:
+        weigh(stream, stream->content_seen ? RELAY_EVENT_CONTENT : RELAY_EVENT_PRELUDE);
+        break;
+    case RELAY_STREAM_END:
+        weigh(stream, RELAY_EVENT_END);
+        break;
+    case RELAY_STREAM_ERROR:
+        weigh(stream, RELAY_EVENT_ERROR);
+        break;
+    case RELAY_STREAM_PING:
+        break;
+    }
+}
+
+static void note(relay_stream_translation_t *stream, const relay_stream_event_t *event)
+{
+    if (event->kind == RELAY_STREAM_FINISH && event->choice == 0) {
+        stream->stop = event->ending.reason;
+    }
+    if (event->kind == RELAY_STREAM_ERROR) {
+        stream->status = event->failure->error.status != 0 ? event->failure->error.status : 502;
+    }
+}
+
+static void take(void *owner, const relay_stream_event_t *event)
+{
+    relay_stream_translation_t *stream = owner;
+    const relay_error_t too_big = {
+        .code = RELAY_ERR_UPSTREAM_INVALID,
+        .message = RELAY_SPAN("The provider's answer mixes more than can be sorted.")};
+
+    if (stream->over) {
+        return;
+    }
+    classify(stream, event);
+    note(stream, event);
+    if (!stream->caller->serial) {
+        write_event(stream, event);
+    } else if (!relay_order_take(&stream->order, event, write_event, stream)) {
+        fail(stream, &too_big);
+    }
+    if (stream->writer.failed) {
+        fail(stream, &too_big);
+    }
+    stream->failed = stream->failed || event->kind == RELAY_STREAM_ERROR;
+}
+
+/* ---- the stream ---------------------------------------------------------- */
+
+static relay_kept_t kept(const relay_stream_options_t *options)
+{
+    return (relay_kept_t){.memory = options->memory, .max = options->kept_max};
+}
+
+void relay_stream_open(relay_stream_translation_t *stream, const relay_stream_options_t *options)
+{
+    memset(stream, 0, sizeof(*stream));
+    stream->options = *options;
+    stream->caller = options->translation->caller;
+    stream->reader.emit = take;
+    stream->reader.owner = stream;
+    stream->reader.kept = kept(options);
+    stream->order.kept = kept(options);
+    stream->writer.translation = options->translation;
+    stream->writer.kept = kept(options);
+}
+
+relay_event_class_t relay_stream_item(relay_stream_translation_t *stream,
+                                      const relay_sse_item_t *item)
+{
+    stream->class = RELAY_EVENT_IDLE;
+    if (!stream->over) {
+        stream->options.translation->upstream->read_event(&stream->reader, item);
+    }
+    return stream->class;
+}
+
+relay_event_class_t relay_stream_close(relay_stream_translation_t *stream)
+{
+    return relay_stream_item(stream, NULL);
+}
+
+void relay_stream_fail(relay_stream_translation_t *stream, const relay_error_t *error)
+{
+    fail(stream, error);
+}
+
+void relay_stream_free(relay_stream_translation_t *stream)
+{
+    relay_kept_free(&stream->reader.kept);
+    relay_kept_free(&stream->order.kept);
+    relay_kept_free(&stream->writer.kept);
+}

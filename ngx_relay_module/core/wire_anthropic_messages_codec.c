@@ -1,0 +1,47 @@
+/*
+ * The codec of Anthropic Messages: its table. Reached through wire_codecs.c.
+ */
+
+#include "wire_anthropic.h"
+#include "wire_anthropic_messages_codec.h"
+
+static const relay_span_t fields[RELAY_FIELDS] = {
+    [RELAY_FIELD_MODEL] = RELAY_SPAN_INIT("model"),
+    [RELAY_FIELD_MESSAGES] = RELAY_SPAN_INIT("messages"),
+    [RELAY_FIELD_SYSTEM] = RELAY_SPAN_INIT("messages.role"),
+    [RELAY_FIELD_BLOCK] = RELAY_SPAN_INIT("messages.content"),
+    [RELAY_FIELD_CALLS] = RELAY_SPAN_INIT("messages.content"),
+    [RELAY_FIELD_REASONING_HISTORY] = RELAY_SPAN_INIT("messages.content.thinking"),
+    [RELAY_FIELD_MARK] = RELAY_SPAN_INIT("cache_control"),
+    [RELAY_FIELD_CITATIONS] = RELAY_SPAN_INIT("messages.content.citations"),
+    [RELAY_FIELD_FILENAME] = RELAY_SPAN_INIT("messages.content.title"),
+    [RELAY_FIELD_TOOLS] = RELAY_SPAN_INIT("tools"),
+    [RELAY_FIELD_TOOL_STRICT] = RELAY_SPAN_INIT("tools.strict"),
+    [RELAY_FIELD_TOOL_DEFERRED] = RELAY_SPAN_INIT("tools.defer_loading"),
+    [RELAY_FIELD_TOOL_CHOICE] = RELAY_SPAN_INIT("tool_choice"),
+    [RELAY_FIELD_PARALLEL] = RELAY_SPAN_INIT("tool_choice.disable_parallel_tool_use"),
+    [RELAY_FIELD_MAX_TOKENS] = RELAY_SPAN_INIT("max_tokens"),
+    [RELAY_FIELD_TEMPERATURE] = RELAY_SPAN_INIT("temperature"),
+    [RELAY_FIELD_TOP_P] = RELAY_SPAN_INIT("top_p"),
+    [RELAY_FIELD_TOP_K] = RELAY_SPAN_INIT("top_k"),
+    [RELAY_FIELD_STOP] = RELAY_SPAN_INIT("stop_sequences"),
+    [RELAY_FIELD_EFFORT] = RELAY_SPAN_INIT("output_config.effort"),
+    [RELAY_FIELD_THINKING] = RELAY_SPAN_INIT("thinking"),
+    [RELAY_FIELD_FORMAT] = RELAY_SPAN_INIT("output_config.format"),
+    [RELAY_FIELD_METADATA] = RELAY_SPAN_INIT("metadata"),
+    [RELAY_FIELD_USER] = RELAY_SPAN_INIT("metadata.user_id"),
+    [RELAY_FIELD_SERVICE_TIER] = RELAY_SPAN_INIT("service_tier"),
+};
+
+const relay_codec_t relay_codec_anthropic_messages = {
+    .wire = &relay_wire_anthropic_messages,
+    .fields = fields,
+    .serial = true,
+    .indexed = true,
+    .read_request = relay_messages_read_request,
+    .write_request = relay_messages_write_request,
+    .read_response = relay_messages_read_response,
+    .write_response = relay_messages_write_response,
+    .read_event = relay_messages_read_event,
+    .write_event = relay_messages_write_event,
+};

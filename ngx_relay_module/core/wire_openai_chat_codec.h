@@ -1,0 +1,81 @@
+/*
+ * The parts of the codec of OpenAI Chat Completions: requests, whole answers,
+ * streams. Internal to core/wire_openai_chat_codec*.c and wire_codecs.c.
+ */
+
+#ifndef RELAY_WIRE_OPENAI_CHAT_CODEC_H
+#define RELAY_WIRE_OPENAI_CHAT_CODEC_H
+
+#include "codec_support.h"
+
+extern const relay_codec_t relay_codec_openai_chat;
+
+/* One request being read. */
+typedef struct {
+    relay_translation_t *translation;
+    const relay_json_tree_t *tree;
+    relay_request_t *request;
+    bool own; /* goes out in this format again: what is not understood stays as it is */
+} relay_chat_reading_t;
+
+/* One request being written. */
+typedef struct {
+    relay_translation_t *translation;
+    const relay_request_t *request;
+    relay_buf_t *out;
+    bool own;       /* it came in this format */
+    bool any;       /* a message is out */
+    bool part;      /* a part of the media message is out */
+    bool media_due; /* results since media_from have media that are not out */
+    const relay_message_t *media_from;
+} relay_chat_writing_t;
+
+/* A tool's name, and an id that a user is told apart by, are at most so long. */
+enum { RELAY_CHAT_NAME_MAX = 64 };
+
+relay_error_code_t relay_chat_read_request(relay_translation_t *translation,
+                                           const relay_json_tree_t *tree, relay_request_t *request);
+relay_error_code_t relay_chat_write_request(relay_translation_t *translation,
+                                            const relay_request_t *request, relay_buf_t *out);
+relay_error_code_t relay_chat_read_response(relay_translation_t *translation,
+                                            const relay_json_tree_t *tree,
+                                            relay_response_t *response);
+relay_error_code_t relay_chat_write_response(relay_translation_t *translation,
+                                             const relay_response_t *response, relay_buf_t *out);
+void relay_chat_read_event(relay_reader_t *reader, const relay_sse_item_t *item);
+void relay_chat_write_event(relay_writer_t *writer, const relay_stream_event_t *event,
+                            relay_buf_t *out);
+
+/* The list of messages into the request. */
+bool relay_chat_read_messages(relay_chat_reading_t *reading, relay_json_node_t messages);
+
+/* The messages of the request, without the brackets around them. */
+bool relay_chat_write_messages(relay_chat_writing_t *writing);
+
+/* A string that has to be there. */
+bool relay_chat_required(relay_chat_reading_t *reading, relay_json_node_t node,
+                         const relay_place_t *place, relay_span_t *text);
+
+/* Appends what a message's reasoning_content, reasoning and reasoning_details say. */
+bool relay_chat_read_reasoning(relay_translation_t *translation, const relay_json_tree_t *tree,
+                               relay_json_node_t message, relay_block_t ***tail);
+
+/* Appends the entries of tool_calls; place is the message's, NULL in an answer. */
+bool relay_chat_read_calls(relay_translation_t *translation, const relay_json_tree_t *tree,
+                           relay_json_node_t calls, const relay_place_t *place,
+                           relay_block_t ***tail);
+
+/* The entry of reasoning_details for a block of thinking; index counts them. */
+void relay_chat_put_detail(relay_buf_t *out, relay_block_kind_t kind, relay_span_t text,
+                           relay_span_t signature, relay_span_t signer, size_t index);
+
+/* stop reasons, both ways; END for a word that is not known, UNSET for none. */
+relay_stop_t relay_chat_stop(relay_span_t word);
+relay_span_t relay_chat_stop_word(relay_stop_t reason);
+
+void relay_chat_put_usage(relay_buf_t *out, const relay_usage_t *usage);
+
+/* The annotation for a citation of the web. */
+void relay_chat_put_annotation(relay_buf_t *out, const relay_citation_t *citation);
+
+#endif
