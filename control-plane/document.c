@@ -44,9 +44,32 @@ static bool documents_grow(documents_t *documents)
     return items != NULL;
 }
 
+void document_digest(const char *text, size_t len, char digest[2 * RELAY_DIGEST_LEN + 1])
+{
+    unsigned char bytes[RELAY_DIGEST_LEN];
+
+    crypto_hash_sha256(bytes, (const unsigned char *)text, len);
+    sodium_bin2hex(digest, 2 * RELAY_DIGEST_LEN + 1, bytes, sizeof(bytes));
+}
+
+bool documents_lend(documents_t *documents, const document_t *lent, const char *name,
+                    const char *digest)
+{
+    document_t *document;
+
+    if (strlen(name) > RELAY_HEAD_NAME_MAX || !documents_grow(documents)) {
+        return false;
+    }
+    document = &documents->items[documents->count++];
+    *document = *lent;
+    document->borrowed = true;
+    memcpy(document->name, name, strlen(name) + 1);
+    snprintf(document->digest, sizeof(document->digest), "%s", digest);
+    return true;
+}
+
 bool documents_add(documents_t *documents, const char *name, char *text, bool catalog)
 {
-    unsigned char digest[RELAY_DIGEST_LEN];
     document_t *document;
 
     if (text == NULL || strlen(name) > RELAY_HEAD_NAME_MAX || !documents_grow(documents)) {
@@ -56,8 +79,7 @@ bool documents_add(documents_t *documents, const char *name, char *text, bool ca
     document = &documents->items[documents->count++];
     *document = (document_t){.text = text, .len = strlen(text), .catalog = catalog};
     memcpy(document->name, name, strlen(name) + 1);
-    crypto_hash_sha256(digest, (const unsigned char *)text, document->len);
-    sodium_bin2hex(document->digest, sizeof(document->digest), digest, sizeof(digest));
+    document_digest(text, document->len, document->digest);
     return true;
 }
 
@@ -163,7 +185,20 @@ static bool refuse(document_build_t *build, const relay_config_fault_t *fault)
                          fault->path, fault->path[0] != '\0' ? ": " : "", fault->message);
 }
 
-/* As a worker will do it: what does not build here would be refused there. */
+/* What trying some of the documents does not tell. */
+static bool check_totals(document_build_t *build)
+{
+    if (build->documents.count > RELAY_CONFIG_DOCUMENTS_MAX) {
+        return document_fail(build, "more than %d documents", RELAY_CONFIG_DOCUMENTS_MAX);
+    }
+    return build->nrevocations <= RELAY_CONFIG_REVOCATIONS_MAX ||
+           document_fail(build, "more than %d revocations", RELAY_CONFIG_REVOCATIONS_MAX);
+}
+
+/*
+ * As a worker will do it: what does not build here would be refused there. But
+ * for revocations that were tried before: they are the most by far.
+ */
 static bool try_all(document_build_t *build)
 {
     const documents_t *documents = &build->documents;
@@ -171,15 +206,19 @@ static bool try_all(document_build_t *build)
     malloc_arena_t blocks = {NULL};
     relay_arena_t arena = malloc_arena(&blocks);
     relay_config_fault_t fault;
+    size_t count = 0;
     bool good = list != NULL || document_fail(build, "out of memory");
 
     for (size_t i = 0; good && i < documents->count; i++) {
         const document_t *document = &documents->items[i];
-        list[i] = (relay_document_t){relay_span(document->name, strlen(document->name)),
-                                     relay_span(document->text, document->len), document->catalog};
+        if (!document->tried) {
+            list[count++] =
+                (relay_document_t){relay_span(document->name, strlen(document->name)),
+                                   relay_span(document->text, document->len), document->catalog};
+        }
     }
-    good = good && (relay_config_build(&arena, list, documents->count, &fault) != NULL ||
-                    refuse(build, &fault));
+    good = good && check_totals(build) &&
+           (relay_config_build(&arena, list, count, &fault) != NULL || refuse(build, &fault));
     malloc_arena_release(&blocks);
     free(list);
     return good;
@@ -197,5 +236,9 @@ bool documents_build(document_build_t *build)
     build->source->revocations = json_incref(build->revocations);
     qsort(build->documents.items, build->documents.count, sizeof(build->documents.items[0]),
           compare_names);
-    return try_all(build);
+    if (!try_all(build)) {
+        return false;
+    }
+    document_revocations_tried(build);
+    return true;
 }

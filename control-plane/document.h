@@ -25,7 +25,8 @@ typedef struct {
     char *text;
     size_t len;
     bool catalog;
-    bool borrowed; /* text is the catalog's */
+    bool borrowed; /* text is the source's */
+    bool tried;    /* revocations that were good in an earlier build: nothing else refers to them */
 } document_t;
 
 typedef struct {
@@ -37,6 +38,11 @@ typedef struct {
 void documents_free(documents_t *documents);
 /* Takes text, which malloc made, also on failure. False: no memory, or a name that cannot be. */
 bool documents_add(documents_t *documents, const char *name, char *text, bool catalog);
+/* One whose text belongs to the source and whose digest is known. False: as before. */
+bool documents_lend(documents_t *documents, const document_t *lent, const char *name,
+                    const char *digest);
+/* In hexadecimal. */
+void document_digest(const char *text, size_t len, char digest[2 * RELAY_DIGEST_LEN + 1]);
 /* Compact, with sorted members; takes the reference to json. */
 bool documents_add_json(documents_t *documents, const char *name, json_t *json, bool catalog);
 
@@ -45,7 +51,7 @@ typedef struct {
     secrets_t *secrets;
     documents_t catalog;
     char catalog_version[80];
-    json_t *revocations; /* document's name → {mark, text}; NULL: none yet */
+    json_t *revocations; /* document's name → {mark, digest, text, tried}; NULL: none yet */
 } document_source_t;
 void document_source_free(document_source_t *source);
 
@@ -55,6 +61,7 @@ typedef struct {
     session_t *session; /* in a transaction for all workspaces, all statements with one snapshot */
     documents_t documents;
     json_t *revocations; /* what the source keeps of this build, if it is good */
+    size_t nrevocations; /* entries of them */
     json_t *inactive;    /* what was left out: [{workspace, kind, name, reason}] */
     size_t unresolved;   /* provider keys among it whose reference cannot be read */
     char why[1024];      /* why it failed */
@@ -92,6 +99,8 @@ typedef struct {
 bool document_workspace(document_build_t *build, const char *id, const char *name);
 bool document_provider_keys(document_build_t *build, document_workspace_t *workspace);
 bool document_revocations(document_build_t *build, const char *id, const char *name);
+/* All documents of this build are good: those of revocations need not be tried again. */
+void document_revocations_tried(document_build_t *build);
 
 /* The name that a stored reference leads to. */
 const char *document_name_of(const document_workspace_t *workspace, const json_t *reference);

@@ -1,9 +1,10 @@
 /*
  * Revocations of a workspace: documents of 4096 places each, so that one more
  * re-sends little. Postgres writes them; 100,000 of them are no JSON values
- * here. A document is read again only if its count or the sum of its revisions
- * is another one: a row that comes or changes has a later revision than any
- * before, a row that goes takes one from the count. See document.h.
+ * here. `revocation_segment` has the count and the sum of the revisions of each:
+ * a document is read again, hashed and tried only if one of them is another
+ * one. A row that comes or changes has a later revision than any before, a row
+ * that goes takes one from the count. See document.h.
  */
 
 #include "document.h"
@@ -19,6 +20,7 @@ typedef struct {
     const char *workspace_id;
     char name[RELAY_HEAD_NAME_MAX + 1];
     const char *number;
+    size_t entries;
     char mark[MARK_MAX]; /* count and sum */
 } segment_t;
 
@@ -42,7 +44,20 @@ static json_t *read_text(document_build_t *build, const segment_t *segment)
     return text;
 }
 
-/* {mark, text}, kept from the last build if nothing changed. Owned by the caller. */
+/* {mark, digest, text} as it is now, or NULL. */
+static json_t *read_segment(document_build_t *build, const segment_t *segment)
+{
+    json_t *text = read_text(build, segment);
+    char digest[2 * RELAY_DIGEST_LEN + 1];
+
+    if (text == NULL) {
+        return NULL;
+    }
+    document_digest(json_string_value(text), json_string_length(text), digest);
+    return json_pack("{s:s, s:s, s:o}", "mark", segment->mark, "digest", digest, "text", text);
+}
+
+/* The same, kept from the last build if nothing changed. Owned by the caller. */
 static json_t *find_text(document_build_t *build, const segment_t *segment)
 {
     json_t *kept = json_object_get(build->source->revocations, segment->name);
@@ -51,32 +66,38 @@ static json_t *find_text(document_build_t *build, const segment_t *segment)
     if (mark != NULL && strcmp(mark, segment->mark) == 0) {
         return json_incref(kept);
     }
-    return json_pack("{s:s, s:o}", "mark", segment->mark, "text", read_text(build, segment));
+    return read_segment(build, segment);
 }
 
 static bool add_segment(document_build_t *build, const segment_t *segment)
 {
     json_t *kept = find_text(build, segment);
-    const char *text = json_string_value(json_object_get(kept, "text"));
-    bool good = text != NULL &&
-                documents_add(&build->documents, segment->name, strdup(text), false) &&
-                json_object_set(build->revocations, segment->name, kept) == 0;
+    json_t *text = json_object_get(kept, "text");
+    bool good = text != NULL && json_object_set(build->revocations, segment->name, kept) == 0 &&
+                documents_lend(&build->documents,
+                               &(document_t){.text = (char *)json_string_value(text),
+                                             .len = json_string_length(text),
+                                             .tried = json_object_get(kept, "tried") != NULL},
+                               segment->name, json_string_value(json_object_get(kept, "digest")));
 
     json_decref(kept);
+    build->nrevocations += segment->entries;
     return good || document_fail(build, "out of memory");
 }
 
 bool document_revocations(document_build_t *build, const char *id, const char *name)
 {
     PGresult *rows = document_query(build,
-                                    "SELECT (position - 1) / 4096, count(*), sum(revision)"
-                                    " FROM revocation WHERE workspace_id = $1::uuid"
-                                    " GROUP BY 1 ORDER BY 1",
+                                    "SELECT number, entries, revisions FROM revocation_segment"
+                                    " WHERE workspace_id = $1::uuid AND entries > 0"
+                                    " ORDER BY number",
                                     id);
     bool good = rows != NULL;
 
     for (int i = 0; good && i < PQntuples(rows); i++) {
-        segment_t segment = {.workspace_id = id, .number = PQgetvalue(rows, i, 0)};
+        segment_t segment = {.workspace_id = id,
+                             .number = PQgetvalue(rows, i, 0),
+                             .entries = strtoull(PQgetvalue(rows, i, 1), NULL, 10)};
         snprintf(segment.name, sizeof(segment.name), "workspace/%.128s/revocations/%.20s", name,
                  segment.number);
         snprintf(segment.mark, sizeof(segment.mark), "%.40s %.40s", PQgetvalue(rows, i, 1),
@@ -85,4 +106,15 @@ bool document_revocations(document_build_t *build, const char *id, const char *n
     }
     PQclear(rows);
     return good;
+}
+
+void document_revocations_tried(document_build_t *build)
+{
+    const char *name;
+    json_t *kept;
+
+    json_object_foreach(build->revocations, name, kept)
+    {
+        json_object_set_new(kept, "tried", json_true());
+    }
 }

@@ -141,7 +141,8 @@ static bool sweep_revocations(publisher_t *publisher, session_t *session)
     PGresult *done = NULL;
     bool any, good;
 
-    if (session_begin(session, NULL)) {
+    /* The installation's row first, as changes do: they meet on revocation_segment. */
+    if (session_begin(session, NULL) && run(session, "SELECT FROM installation FOR UPDATE", NULL)) {
         done = session_query(
             session, "DELETE FROM revocation WHERE expires_at < now() - interval '1 day'", 0, NULL);
     }

@@ -250,11 +250,12 @@ static PGresult *changed_records(session_t *session, const char *last)
         last);
 }
 
-static bool forget_rows(session_t *session, const char *last)
+static bool forget_rows(publisher_t *publisher, session_t *session, const char *last)
 {
     PGresult *done =
         SESSION_QUERY(session, "DELETE FROM outbox WHERE position <= $1::bigint", last);
 
+    publisher->outbox_gone += done != NULL ? strtoll(PQcmdTuples(done), NULL, 10) : 0;
     PQclear(done);
     return done != NULL;
 }
@@ -266,8 +267,8 @@ bool publish_outbox(publisher_t *publisher, session_t *session)
 
     while (good && last[0] != '\0') {
         PGresult *rows = changed_records(session, last);
-        good = rows != NULL && put_rows(publisher, rows, true) && forget_rows(session, last) &&
-               next_rows(session, last);
+        good = rows != NULL && put_rows(publisher, rows, true) &&
+               forget_rows(publisher, session, last) && next_rows(session, last);
         PQclear(rows);
     }
     return good;

@@ -18,7 +18,7 @@
 #include "log.h"
 #include "relayd.h"
 
-enum { LEASE_MS = 1000, DEPLOYMENT_MAX = 40 };
+enum { LEASE_MS = 1000, DEPLOYMENT_MAX = 40, OUTBOX_GONE_MAX = 5000 };
 
 /* Any number that nobody else takes. */
 #define LOCK_NUMBER "7236830194051"
@@ -409,6 +409,19 @@ static bool lock(publisher_t *publisher, bool *locked)
     return row != NULL;
 }
 
+/*
+ * Rows that left the outbox are in the way of every pass until they are swept,
+ * a hundred thousand of them for milliseconds; autovacuum comes once a minute.
+ * Where the server does not let us, that has to do.
+ */
+static void sweep_outbox(publisher_t *publisher)
+{
+    if (publisher->outbox_gone >= OUTBOX_GONE_MAX) {
+        publisher->outbox_gone = 0;
+        (void)run(publisher->session, "VACUUM outbox");
+    }
+}
+
 pass_t publish_pass(publisher_t *publisher)
 {
     pass_t outcome;
@@ -436,6 +449,7 @@ pass_t publish_pass(publisher_t *publisher)
         if (!run(publisher->session, "SELECT pg_advisory_unlock(" LOCK_NUMBER ")")) {
             return database_failed(publisher);
         }
+        sweep_outbox(publisher);
     }
     return outcome;
 }

@@ -33,7 +33,8 @@ struct publisher_s {
     session_t *session;
     redis_store_t *store;
     document_source_t source;
-    bool compared; /* what Redis had when relayd started is known to be what it should be */
+    bool compared;         /* what Redis had when relayd started is known to be what it should be */
+    long long outbox_gone; /* rows that left the outbox since it was last vacuumed */
     long long failed_revision; /* does not build: not tried again; 0: none */
     long long known_refused;   /* highest revision whose refusal by a node is on record */
 

@@ -128,8 +128,12 @@ is join(', ', @found), '', 'none in any other file: logs, dump.rdb, documents on
 SKIP: {
     skip 'not root: the memory of others cannot be read', 3 if $> != 0;
 
-    # libpq keeps its password for a connection that is made anew.
-    is join(', ', $planted->in_memory($box->part('relayd'), grep { $_ ne 'password postgres' } $planted->names)), '',
+    # libpq keeps its password for a connection that is made anew. AddressSanitizer's
+    # runtime keeps a copy of the environment: there, only the rest can be asked for.
+    my %kept = map { $_ => 1 } 'password postgres',
+        $ENV{ASAN_OPTIONS} ? ('password redis', 'ring dataplane', 'ring master', 'ring signing', 'token setup',
+            'value env', 'vault token') : ();
+    is join(', ', $planted->in_memory($box->part('relayd'), grep { !$kept{$_} } $planted->names)), '',
         'none in an image of relayd';
     for my $worker ($box->workers) {
         # What callers send is in buffers of nginx; what opens the store, it has to know.

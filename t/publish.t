@@ -195,6 +195,57 @@ is $res->status, 200, 'revoked' or diag $res->body;
 ok !record($last), 'its record is gone';
 is revoked_before(sha256_of($last)), revision(), 'and void if it comes back';
 
+# ---- a great many revocations -----------------------------------------------
+
+# Postgres' count and sum of each segment, as triggers keep them and as rows have them.
+sub segments {
+    my ($from) = @_;
+    return $cp->sql("SELECT string_agg(concat_ws(' ', number, entries, revisions), ', ' ORDER BY workspace_id, number) FROM $from");
+}
+sub segments_agree {
+    my ($what) = @_;
+    is segments('revocation_segment WHERE entries > 0'), segments('(SELECT workspace_id, (position - 1) / 4096 AS number,'
+        . ' count(*) AS entries, sum(revision) AS revisions FROM revocation GROUP BY 1, 2) r'), $what;
+}
+sub revoking { grep { m{/revocations/} } sort keys %{$_[0]} }
+sub now_changed { changed({max_attempts => $_[0]}); return digests() }
+
+segments_agree('segments are those of the rows');
+$cp->sql("INSERT INTO revocation (workspace_id, digest, revision) SELECT w.id, sha256(convert_to('r' || i, 'UTF8')), 1"
+    . " FROM workspace w, generate_series(1, 9000) i WHERE w.name = 'default'");
+segments_agree('... many that come');
+my $were = now_changed(4);
+is scalar(revoking($were)), 3, 'a document for each segment';
+is revoked_before(sha256_of("r$_")), 1, "$_ is in one of them" for 1, 5000, 9000;
+
+my $of = sub { $_[0]{"workspace/default/revocations/$_[1]"} };
+$cp->sql("UPDATE revocation SET revision = 2 WHERE digest = sha256('r5000')");
+segments_agree('... one that changes');
+my $are = now_changed(3);
+is revoked_before(sha256_of('r5000')), 2, 'it is published';
+is_deeply [map { $of->($are, $_) eq $of->($were, $_) || 0 } 0 .. 2], [1, 0, 1], 'in a document of its own, others stay';
+
+$cp->sql("DELETE FROM revocation WHERE revision = 1 AND position <= 4096");
+segments_agree('... many that go');
+$were = now_changed(4);
+is revoked_before(sha256_of('r1')), undef, 'they are gone';
+is revoked_before(sha256_of($last)) && 1, 1, 'others are not';
+
+$cp->sql("INSERT INTO workspace (id, name) VALUES ('01932c00-0000-7000-8000-000000000009', 'brief');"
+    . " INSERT INTO revocation (workspace_id, digest, revision) VALUES ('01932c00-0000-7000-8000-000000000009', sha256('x'), 7)");
+segments_agree('... of two workspaces');
+$cp->sql("DELETE FROM workspace WHERE name = 'brief'");
+segments_agree('... of one that is left');
+$cp->sql("DELETE FROM revocation WHERE revision < 3");
+segments_agree('... and what there was');
+is_deeply [map { $of->(now_changed(3), $_) } 1, 2], [undef, undef], 'a segment without rows has no document';
+
+# Digests that nobody has: their records are removed, as there are none.
+$cp->sql("INSERT INTO outbox (workspace_id, digest, revision) SELECT w.id, sha256(convert_to('o' || i, 'UTF8')), 1"
+    . " FROM workspace w, generate_series(1, 6000) i WHERE w.name = 'default'; NOTIFY relay_changes");
+awaits('rows that left the outbox are swept at once', 15,
+    sub { $cp->sql('SELECT count(*) FROM outbox') == 0 && $cp->sql("SELECT pg_relation_size('outbox')") == 0 });
+
 # ---- Redis forgets, lies, is away -------------------------------------------
 
 $res = $cp->post("$w/relay-keys?wait=applied", {name => 'kept', policy => 'team'});

@@ -226,7 +226,8 @@ if ($probed) {
     cmp_ok $steps[3], '<', 10, 'none was long';
 }
 cmp_ok percentile(0.99, @late_ms), '<', percentile(0.99, @direct_ms) + 100, 'events are not held up';
-cmp_ok $after_kb - $open_kb, '<', 96 * 1024, 'and workers do not grow';
+# AddressSanitizer keeps what is freed for a while: its figure says nothing.
+cmp_ok $after_kb - $open_kb, '<', ($ENV{ASAN_OPTIONS} ? 1024 : 96) * 1024, 'and workers do not grow';
 
 
 # ---- many relay keys ------------------------------------------------------------------------
@@ -298,7 +299,7 @@ for my $what (qw(mint revoke)) {
     cmp_ok $many->{$what}, '<', 3 * $few->{$what} + 20, "to $what one costs what it did";
 }
 cmp_ok $last_ms, '<', 3 * $first_ms + 5, 'the last is met as fast as the first';
-cmp_ok $met_kb - $empty_kb, '<', 64 * 1024, 'workers stay small';
+cmp_ok $met_kb - $empty_kb, '<', ($ENV{ASAN_OPTIONS} ? 1024 : 64) * 1024, 'workers stay small';
 
 # Revocations go to the workers in parts; a great many of them change only the last.
 $box->sql("INSERT INTO revocation (workspace_id, digest, revision) SELECT workspace_id, digest, revision + 1 FROM relay_key"

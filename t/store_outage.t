@@ -10,6 +10,8 @@ use lib 't/lib';
 use Relay::Test;
 use Relay::Store;
 
+use Digest::SHA qw(sha256_hex);
+
 my $mock = Relay::Mock->new(on => sub {
     my ($req) = @_;
     return $req->json->{stream} ? sse([chat_stream()], delay_ms => 100) : {body => chat_answer()};
@@ -102,6 +104,47 @@ sub published {
     $store->publish('workspace/default' => $store->sealed(relay_config(b => $other)));
     ok $store->applied($again, $store->{revision}, 8), 'it goes on: what is new is taken';
     is ask($again)->header('x-relay-host'), 'b', 'and served';
+}
+
+# ---- it hangs, and workers know keys from disk alone ------------------------
+
+for my $when ('before nginx starts', 'later') {
+    my $store = Relay::Store->new;
+    my $t = $store->nginx;
+    $t->start;
+    published($store, $t);
+    my @known = map { sprintf 'known-to-disk-relay-key-%04d', $_ } 1 .. 20;
+    $store->key(name => "disk-$_", secret => $known[$_], silent => 1) for 0 .. $#known;
+    is scalar(grep { ask($t, key => $_)->status == 200 } @known), 20, 'twenty keys are met';
+    $t->stop;
+
+    my $again = $store->nginx;
+    $store->freeze if $when eq 'before nginx starts';
+    $again->start;
+    if ($when eq 'later') {
+        ok $store->applied($again, $store->{revision}), 'a worker that has met none of them';
+        $store->freeze;
+    }
+    my $begin = time;
+    is scalar(grep { ask($again, key => $_)->status == 200 } @known), 20, "it hangs $when: keys from disk go on";
+    my $took = time - $begin;
+    # were each to wait, it would take 20 times 50 ms
+    ok $took < 0.5, 'one waits, nobody after' or diag $took;
+    $begin = time;
+    my @res = map { ask($again, key => "never-seen-relay-key-2000$_") } 1 .. 9;
+    $took = time - $begin;
+    is_deeply [map { $_->status . ' ' . $_->header('x-relay-error') } @res], [('503 store_unavailable') x 9], 'unknown keys: 503';
+    ok $took < 0.25, 'at once' or diag $took;
+    system 'rm', '-r', $store->dir . '/state/keys';
+    is ask($again, key => $known[1])->status, 200, 'a key that was read is not read again';
+
+    # no message of the channel says so: what counted in silence is asked for again
+    $store->thaw;
+    $store->command('DEL', 'relay:key:' . sha256_hex($known[1]));
+    $store->key(name => 'new', secret => 'new-after-thaw-relay-key-01', silent => 1);
+    ok wait_for(8, sub { ask($again, key => 'new-after-thaw-relay-key-01')->status == 200 }), 'it goes on: a new key is found';
+    ok wait_for(3, sub { ask($again, key => $known[1])->status == 401 }), 'one that was dropped is refused';
+    is ask($again, key => $known[2])->status, 200, 'the others go on';
 }
 
 # ---- a disk that cannot be written ------------------------------------------

@@ -341,59 +341,139 @@ static int compare_revocations(const void *left, const void *right)
     return order != 0 ? order : (a->revision < b->revision) - (a->revision > b->revision);
 }
 
-static bool gather_revocations(relay_config_reader_t *reader, const relay_config_source_t *source,
-                               relay_config_t *config)
-{
-    relay_config_node_t section, value = {0};
+/* What a document has of them, and how far it was read. */
+typedef struct {
+    relay_config_node_t section, value;
+    relay_revocation_t next;
+} run_t;
 
-    if (!find_section(source, REVOCATIONS, &section)) {
-        return true;
-    }
-    while (relay_config_next(section, &value)) {
-        relay_revocation_t *revocation = &config->revocations[config->nrevocations];
-        if (config->nrevocations == RELAY_CONFIG_REVOCATIONS_MAX) {
-            return relay_config_refuse(reader, relay_config_key(value), "more than %d entries",
-                                       RELAY_CONFIG_REVOCATIONS_MAX);
+/* Merges runs by digest: a heap of those that are not at their end, the least on top. */
+typedef struct {
+    relay_config_reader_t *reader;
+    run_t **heap;
+    size_t count;
+} merge_t;
+
+static void sink_run(merge_t *merge, size_t root)
+{
+    run_t **heap = merge->heap, *run = heap[root];
+
+    for (size_t child = 2 * root + 1; child < merge->count; child = 2 * root + 1) {
+        if (child + 1 < merge->count &&
+            compare_revocations(&heap[child + 1]->next, &heap[child]->next) < 0) {
+            child++;
         }
-        if (!relay_config_read_digest(reader, relay_config_key(value), NULL, &revocation->digest) ||
-            !relay_config_number(reader, value, 1, RELAY_CONFIG_NUMBER_MAX,
-                                 &revocation->revision)) {
+        if (compare_revocations(&run->next, &heap[child]->next) <= 0) {
+            break;
+        }
+        heap[root] = heap[child];
+        root = child;
+    }
+    heap[root] = run;
+}
+
+/* The run's next one into run->next; *more is false at its end. */
+static bool read_revocation(relay_config_reader_t *reader, run_t *run, bool *more)
+{
+    *more = relay_config_next(run->section, &run->value);
+    return !*more || (relay_config_read_digest(reader, relay_config_key(run->value), NULL,
+                                               &run->next.digest) &&
+                      relay_config_number(reader, run->value, 1, RELAY_CONFIG_NUMBER_MAX,
+                                          &run->next.revision));
+}
+
+/* All documents at their first one. */
+static bool begin_merge(merge_t *merge)
+{
+    relay_config_reader_t *reader = merge->reader;
+    run_t *runs = relay_config_scratch(reader, reader->nsources, sizeof(runs[0]));
+    bool more;
+
+    if (runs == NULL) {
+        return false;
+    }
+    merge->heap = relay_config_scratch(reader, reader->nsources, sizeof(merge->heap[0]));
+    for (size_t i = 0; merge->heap != NULL && i < reader->nsources; i++) {
+        runs[i].value = (relay_config_node_t){0};
+        if (!find_section(&reader->sources[i], REVOCATIONS, &runs[i].section)) {
+            continue;
+        }
+        if (!read_revocation(reader, &runs[i], &more)) {
             return false;
         }
-        config->nrevocations++;
+        if (more) {
+            merge->heap[merge->count++] = &runs[i];
+        }
+    }
+    for (size_t root = merge->count / 2; root-- > 0;) {
+        sink_run(merge, root);
+    }
+    return merge->heap != NULL;
+}
+
+/* Takes the least. */
+static bool take_revocation(merge_t *merge, relay_config_t *config, bool *sorted)
+{
+    relay_revocation_t *list = config->revocations;
+    run_t *run = merge->heap[0];
+    size_t count = config->nrevocations;
+    bool more;
+
+    if (count == RELAY_CONFIG_REVOCATIONS_MAX) {
+        return relay_config_refuse(merge->reader, relay_config_key(run->value),
+                                   "more than %d entries", RELAY_CONFIG_REVOCATIONS_MAX);
+    }
+    list[config->nrevocations++] = run->next;
+    *sorted = *sorted && (count == 0 || compare_revocations(&list[count - 1], &run->next) <= 0);
+    if (!read_revocation(merge->reader, run, &more)) {
+        return false;
+    }
+    if (!more) {
+        merge->heap[0] = merge->heap[--merge->count];
+    }
+    if (merge->count != 0) {
+        sink_run(merge, 0);
     }
     return true;
 }
 
-static void sort_revocations(relay_config_t *config)
+/* Of equal digests, the first stays. */
+static void drop_repeated(relay_config_t *config)
 {
     relay_revocation_t *list = config->revocations;
     size_t kept = 0;
 
-    relay_sort(list, config->nrevocations, sizeof(list[0]), compare_revocations);
     for (size_t i = 0; i < config->nrevocations; i++) {
-        if (kept == 0 || !relay_digest_eq(&list[kept - 1].digest, &list[i].digest)) {
+        if (kept == 0 ||
+            memcmp(&list[kept - 1].digest, &list[i].digest, sizeof(list[i].digest)) != 0) {
             list[kept++] = list[i];
         }
     }
     config->nrevocations = kept;
 }
 
+/* Documents are sorted as a rule, and merging them costs a third of sorting all. */
 static bool read_revocations(relay_config_reader_t *reader, relay_config_t *config)
 {
     size_t count = count_entries(reader, REVOCATIONS);
+    merge_t merge = {.reader = reader};
+    bool sorted = true;
 
     count = count < RELAY_CONFIG_REVOCATIONS_MAX ? count : RELAY_CONFIG_REVOCATIONS_MAX;
     config->revocations = relay_config_alloc(reader, count, sizeof(config->revocations[0]));
-    for (size_t i = 0; config->revocations != NULL && i < reader->nsources; i++) {
-        if (!gather_revocations(reader, &reader->sources[i], config)) {
+    if (config->revocations == NULL || !begin_merge(&merge)) {
+        return false;
+    }
+    while (merge.count != 0) {
+        if (!take_revocation(&merge, config, &sorted)) {
             return false;
         }
     }
-    if (config->revocations == NULL) {
-        return false;
+    if (!sorted) {
+        relay_sort(config->revocations, config->nrevocations, sizeof(config->revocations[0]),
+                   compare_revocations);
     }
-    sort_revocations(config);
+    drop_repeated(config);
     return true;
 }
 

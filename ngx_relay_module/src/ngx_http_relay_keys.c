@@ -14,6 +14,10 @@
  * answer. Known and unknown keys are two lists, each by last use and with a
  * bound of its own: guessing keys does not push out those that are in use.
  *
+ * A store that left one lookup without an answer is silent until it says
+ * something: meanwhile "no answer" is what everybody gets at once, and what
+ * counts then is asked for again at the first lookup after the silence.
+ *
  * Nothing that the store says is taken without the signature. A store that
  * shows an older record than the one that is known shows it in vain.
  */
@@ -93,9 +97,6 @@ static void ngx_http_relay_keys_set(ngx_http_relay_keys_item_t *item,
     ngx_http_relay_keys_entry_t *entry);
 static void ngx_http_relay_keys_settle(ngx_http_relay_keys_item_t *item,
     ngx_int_t rc);
-static ngx_int_t ngx_http_relay_keys_judge(ngx_http_relay_keys_t *keys,
-    ngx_http_relay_keys_entry_t *entry, const relay_config_t *config,
-    ngx_http_relay_keys_entry_t **result);
 static ngx_int_t ngx_http_relay_keys_cached(ngx_http_relay_keys_item_t *item,
     const relay_config_t *config, ngx_http_relay_keys_entry_t **entry);
 static void ngx_http_relay_keys_complain(ngx_http_relay_keys_item_t *item,
@@ -246,7 +247,8 @@ ngx_http_relay_keys_lookup(ngx_http_relay_keys_t *keys,
         }
 
         ngx_http_relay_keys_insert(item);
-        return ngx_http_relay_keys_judge(keys, item->entry, config, entry);
+        return ngx_http_relay_keys_judge(&keys->conf.state, item->entry, config,
+                                         entry);
     }
 
     wait->config = config;
@@ -287,7 +289,8 @@ ngx_http_relay_keys_cached(ngx_http_relay_keys_item_t *item,
         return NGX_DECLINED;
     }
 
-    return ngx_http_relay_keys_judge(keys, item->entry, config, entry);
+    return ngx_http_relay_keys_judge(&keys->conf.state, item->entry, config,
+                                     entry);
 }
 
 
@@ -325,6 +328,8 @@ ngx_http_relay_keys_forget_all(ngx_http_relay_keys_t *keys)
 /* ---- the store's answer ------------------------------------------------- */
 
 
+/* NGX_BUSY: no answer is to be expected, and nobody is to wait for one */
+
 static ngx_int_t
 ngx_http_relay_keys_ask(ngx_http_relay_keys_t *keys,
     ngx_http_relay_keys_item_t *item)
@@ -332,6 +337,10 @@ ngx_http_relay_keys_ask(ngx_http_relay_keys_t *keys,
     u_char        *p, name[NGX_HTTP_RELAY_KEYS_PREFIX_MAX + sizeof("key:")
                            + 2 * RELAY_DIGEST_LEN];
     relay_span_t   command[4];
+
+    if (ngx_http_relay_redis_state(keys->redis)->silent) {
+        return NGX_BUSY;
+    }
 
     p = ngx_cpymem(name, keys->conf.prefix.data, keys->conf.prefix.len);
     p = ngx_cpymem(p, "key:", sizeof("key:") - 1);
@@ -604,7 +613,8 @@ ngx_http_relay_keys_settle(ngx_http_relay_keys_item_t *item, ngx_int_t rc)
         ngx_http_relay_keys_cancel(wait);
 
         wait->entry = NULL;
-        wait->rc = entry ? ngx_http_relay_keys_judge(keys, entry, wait->config,
+        wait->rc = entry ? ngx_http_relay_keys_judge(&keys->conf.state, entry,
+                                                     wait->config,
                                                      &wait->entry)
                          : rc;
         wait->handler(wait);
@@ -617,26 +627,6 @@ ngx_http_relay_keys_settle(ngx_http_relay_keys_item_t *item, ngx_int_t rc)
 
 
 /* ---- records ------------------------------------------------------------ */
-
-
-/* NGX_OK with *result pinned, or NGX_DECLINED: it is revoked */
-
-static ngx_int_t
-ngx_http_relay_keys_judge(ngx_http_relay_keys_t *keys,
-    ngx_http_relay_keys_entry_t *entry, const relay_config_t *config,
-    ngx_http_relay_keys_entry_t **result)
-{
-    if (ngx_http_relay_keys_void(entry, config)) {
-        ngx_http_relay_keys_disk_delete(&keys->conf.state,
-                                        &entry->record.digest);
-        return NGX_DECLINED;
-    }
-
-    entry->refs++;
-    *result = entry;
-
-    return NGX_OK;
-}
 
 
 static ngx_http_relay_keys_reading_e

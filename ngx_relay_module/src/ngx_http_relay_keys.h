@@ -95,7 +95,8 @@ void ngx_http_relay_keys_destroy(ngx_http_relay_keys_t *keys);
  *   NGX_OK        *entry is set and pinned
  *   NGX_DECLINED  there is no such key
  *   NGX_AGAIN     wait->handler will be called, with one of the others in rc
- *   NGX_BUSY      the store cannot be asked and nothing is known: 503
+ *   NGX_BUSY      the store cannot be asked, or is silent as
+ *                 ngx_http_relay_redis.h has it, and nothing is known: 503
  *   NGX_ERROR     no memory
  */
 
@@ -143,6 +144,10 @@ ngx_http_relay_keys_reading_e ngx_http_relay_keys_record_read(
 /* whether config revokes it */
 ngx_uint_t ngx_http_relay_keys_void(ngx_http_relay_keys_entry_t *entry,
     const relay_config_t *config);
+/* NGX_OK with *result pinned; NGX_DECLINED: revoked, and gone from disk */
+ngx_int_t ngx_http_relay_keys_judge(ngx_str_t *state,
+    ngx_http_relay_keys_entry_t *entry, const relay_config_t *config,
+    ngx_http_relay_keys_entry_t **result);
 
 
 /* ngx_http_relay_keys_disk.c */

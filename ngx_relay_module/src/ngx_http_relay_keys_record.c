@@ -98,6 +98,22 @@ ngx_http_relay_keys_void(ngx_http_relay_keys_entry_t *entry,
 }
 
 
+ngx_int_t
+ngx_http_relay_keys_judge(ngx_str_t *state, ngx_http_relay_keys_entry_t *entry,
+    const relay_config_t *config, ngx_http_relay_keys_entry_t **result)
+{
+    if (ngx_http_relay_keys_void(entry, config)) {
+        ngx_http_relay_keys_disk_delete(state, &entry->record.digest);
+        return NGX_DECLINED;
+    }
+
+    entry->refs++;
+    *result = entry;
+
+    return NGX_OK;
+}
+
+
 static ngx_http_relay_keys_known_t *
 ngx_http_relay_keys_known(size_t room)
 {

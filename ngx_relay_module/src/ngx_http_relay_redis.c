@@ -70,6 +70,7 @@ ngx_http_relay_redis_create(ngx_cycle_t *cycle,
     redis->log = *cycle->log;
     redis->first = 1;
     redis->pause = NGX_HTTP_RELAY_REDIS_PAUSE_MS;
+    redis->received = ngx_current_msec;
     redis->state.since = ngx_current_msec;
     redis->state.error.data = redis->error;
 

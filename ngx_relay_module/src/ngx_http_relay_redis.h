@@ -114,6 +114,20 @@ typedef struct {
 } ngx_http_relay_redis_events_t;
 
 
+/*
+ * silent: whether whoever asks can expect an answer, besides being connected.
+ *
+ *               a waiter timed out, and no byte came since it asked
+ *   answering ──────────────────────────────────────────────────────► silent
+ *       ▲                       the next byte                            │
+ *       └────────────────────────────────────────────────────────────────┘
+ *
+ * A lost connection ends nothing of it: the next one has to answer first. In
+ * silence there is always something to be answered, the command that timed out
+ * or how we sign in, so nobody has to ask just to end it. Commands are taken in
+ * silence, too; those who would hold a request for one look here before.
+ */
+
 typedef struct {
     ngx_str_t                        error;       /* empty: none yet */
     ngx_msec_t                       since;       /* it has been so */
@@ -123,6 +137,7 @@ typedef struct {
     ngx_uint_t                       connects;    /* that succeeded */
     ngx_uint_t                       failures;    /* lost or not established */
     unsigned                         connected:1;
+    unsigned                         silent:1;
 } ngx_http_relay_redis_state_t;
 
 

@@ -174,18 +174,27 @@ ngx_http_relay_redis_cancel(ngx_http_relay_redis_waiter_t *waiter)
 }
 
 
-/* it keeps its place: the answer may still come */
+/* it keeps its place: the answer may still come, and ends the silence */
 
 static void
 ngx_http_relay_redis_timeout_handler(ngx_event_t *ev)
 {
     ngx_http_relay_redis_waiter_t *waiter = ev->data;
 
-    ngx_http_relay_redis_handler_pt  handler;
+    ngx_http_relay_redis_t           *redis;
+    ngx_http_relay_redis_handler_pt   handler;
+
+    redis = waiter->redis;
+    redis->state.timeouts++;
+
+    /* a long answer to somebody else, still coming in, is no silence */
+
+    if ((ngx_msec_int_t) (redis->received - waiter->sent) <= 0) {
+        redis->state.silent = 1;
+    }
 
     handler = waiter->handler;
     waiter->handler = NULL;
-    waiter->redis->state.timeouts++;
 
     handler(waiter->data, NGX_HTTP_RELAY_REDIS_TIMEDOUT, NULL);
 }
@@ -435,6 +444,7 @@ ngx_http_relay_redis_read_handler(ngx_event_t *rev)
         in->last += n;
         left -= n;
         redis->received = ngx_current_msec;
+        redis->state.silent = 0;
 
         if (!ngx_http_relay_redis_replies(redis)) {
             return;

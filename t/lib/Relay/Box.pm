@@ -161,6 +161,13 @@ sub processes {
     return map { m{^/proc/(\d+)} } grep { (readlink || '') eq $lock } glob '/proc/[0-9]*/fd/9';
 }
 
+# The segments of its Postgres.
+sub shared_memory {
+    my ($self) = @_;
+    my %seen;
+    return grep { !$seen{$_}++ } slurp('/proc/' . $self->part('postgres') . '/maps') =~ m{(/dev/shm/PostgreSQL\S+)}g;
+}
+
 sub sockets {
     my ($self) = @_;
     my ($path) = slurp("$self->{home}/nginx.conf") =~ /server "unix:(.*)\/relayd\/relayd\.sock"/;

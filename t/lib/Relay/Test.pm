@@ -320,7 +320,9 @@ sub reload {
         return 1 if substr($self->error_log, $seen) =~ /\[emerg\]/;
         return $taken = 1 if grep { !$old{$_} } $self->workers;
     });
-    sleep 0.1 if $taken;
+    # Until they know that they are old, they may still take a connection.
+    wait_for(5, sub { !grep { slurp("/proc/$_/cmdline") =~ /^nginx: worker process\0*$/ } keys %old }) if $taken;
+    sleep 0.05 if $taken;
     return $taken;
 }
 
