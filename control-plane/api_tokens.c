@@ -120,22 +120,12 @@ static bool check(change_t *change)
     return true;
 }
 
-static bool show_time(json_t *shown, const char *member, const PGresult *row, int index,
-                      const char *column)
-{
-    int number = PQfnumber(row, column);
-
-    return json_object_set_new(shown, member,
-                               PQgetisnull(row, index, number)
-                                   ? json_null()
-                                   : resource_time(PQgetvalue(row, index, number))) == 0;
-}
-
 static bool show(request_t *request, const PGresult *row, int index, json_t *shown)
 {
     (void)request;
-    return show_time(shown, "last_used_at", row, index, "last_used_at") &&
-           show_time(shown, "revoked_at", row, index, "revoked_at");
+    return json_object_set_new(shown, "last_used_at", resource_time(row, index, "last_used_at")) ==
+               0 &&
+           json_object_set_new(shown, "revoked_at", resource_time(row, index, "revoked_at")) == 0;
 }
 
 const resource_t api_token_resource = {

@@ -17,11 +17,6 @@ enum { SQL_MAX = 1024, POINTER_MAX = 256 };
 
 const char *const overlay_sources[] = {"catalog", "patched", "own", NULL};
 
-static bool database_problem(request_t *request)
-{
-    return problem_set(&request->problem, PROBLEM_INTERNAL, "The database refused a statement.");
-}
-
 static const overlay_t *overlay_of(const request_t *request)
 {
     return request_route(request)->data;
@@ -71,7 +66,7 @@ static PGresult *find(request_t *request, const overlay_t *overlay, const char *
     PGresult *row =
         SESSION_QUERY(request->session, sql, request->workspace_id, by_id ? id : id_or_name);
     if (row == NULL)
-        database_problem(request);
+        row_database_problem(request);
     return row;
 }
 
@@ -211,7 +206,7 @@ bool overlay_list(request_t *request, reply_t *reply)
                " ORDER BY coalesce(r.name, c.name) COLLATE \"C\" LIMIT $3::bigint");
     PGresult *rows = SESSION_QUERY(request->session, sql, request->workspace_id, after, limit_text);
     if (rows == NULL)
-        return database_problem(request);
+        return row_database_problem(request);
 
     json_t *items = json_array(), *next = json_null();
     size_t found = (size_t)PQntuples(rows);

@@ -288,7 +288,7 @@ static bool show(request_t *request, const PGresult *row, int index, json_t *sho
 {
     char why[256] = "";
     const char *state = state_of(request, row, index, shown, why, sizeof(why));
-    int until = PQfnumber(row, "previous_until"), origin = PQfnumber(row, "origin");
+    int origin = PQfnumber(row, "origin");
 
     json_object_set_new(shown, "state", json_string(state));
     if (why[0] != '\0')
@@ -301,9 +301,7 @@ static bool show(request_t *request, const PGresult *row, int index, json_t *sho
                             ? json_null()
                             : json_string(PQgetvalue(row, index, origin)));
     return json_object_set_new(shown, "previous_until",
-                               PQgetisnull(row, index, until)
-                                   ? json_null()
-                                   : resource_time(PQgetvalue(row, index, until))) == 0;
+                               resource_time(row, index, "previous_until")) == 0;
 }
 
 const resource_t provider_key_resource = {

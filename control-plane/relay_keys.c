@@ -197,14 +197,6 @@ static bool written(change_t *change)
                        "The key could not be handed to the publisher.");
 }
 
-static json_t *time_or_null(const PGresult *row, int index, const char *column)
-{
-    int number = PQfnumber(row, column);
-
-    return PQgetisnull(row, index, number) ? json_null()
-                                           : resource_time(PQgetvalue(row, index, number));
-}
-
 /* Times in one format and one zone compare as texts. */
 static const char *state_of(const PGresult *row, int index, const json_t *shown)
 {
@@ -227,9 +219,9 @@ static bool show(request_t *request, const PGresult *row, int index, json_t *sho
     json_object_set_new(shown, "public_id",
                         json_string(PQgetvalue(row, index, PQfnumber(row, "public_id"))));
     json_object_set_new(shown, "state", json_string(state_of(row, index, shown)));
-    json_object_set_new(shown, "revoked_at", time_or_null(row, index, "revoked_at"));
+    json_object_set_new(shown, "revoked_at", resource_time(row, index, "revoked_at"));
     return json_object_set_new(shown, "previous_until",
-                               time_or_null(row, index, "previous_until")) == 0;
+                               resource_time(row, index, "previous_until")) == 0;
 }
 
 const resource_t relay_key_resource = {

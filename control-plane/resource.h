@@ -160,8 +160,8 @@ size_t resource_limit(request_t *request);
 #define RESOURCE_TIME(column)                                                                      \
     "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
-/* What libpq gives for a timestamptz (sessions are in UTC), as answers show it. */
-json_t *resource_time(const char *text);
+/* A timestamptz as libpq gives it (sessions are in UTC), as answers show it; null for NULL. */
+json_t *resource_time(const PGresult *row, int index, const char *column);
 
 extern const resource_t *const resources[];
 extern const size_t resources_count;

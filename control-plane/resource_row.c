@@ -143,11 +143,14 @@ json_t *resource_show(request_t *request, const resource_t *resource, const PGre
     return NULL;
 }
 
-json_t *resource_time(const char *text)
+json_t *resource_time(const PGresult *row, int index, const char *column)
 {
+    const char *text = row_column(row, index, column);
+    size_t len = text == NULL ? 0 : strcspn(text, "+");
     char shown[40];
-    size_t len = strcspn(text, "+");
 
+    if (text == NULL)
+        return json_null();
     if (len < 11 || len + 2 > sizeof(shown))
         return json_string(text);
     memcpy(shown, text, len);
