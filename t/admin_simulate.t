@@ -49,8 +49,14 @@ subtest 'several' => sub {
     $admin->patch($admin->path('hosts/own-host'), {base_url => 'http://127.0.0.1:9/v1'}, @any);
 };
 
+subtest 'another format' => sub {
+    my $answer = simulate({relay_key => 'app'}, 'own/model', format => 'anthropic-messages')->json;
+    is $answer->{allowed}, $true, 'a request that can be translated';
+    is $answer->{candidates}[0]{format}, 'openai-chat', '... would be, into the format of the host';
+};
+
 subtest 'what is refused' => sub {
-    my %refused = (model_not_found => ['no-such-model'], format_unavailable => ['own/model', format => 'anthropic-messages']);
+    my %refused = (model_not_found => ['no-such-model'], format_unavailable => ['own/model', format => 'openai-embeddings']);
     for my $code (sort keys %refused) {
         my ($model, %o) = @{$refused{$code}};
         my $answer = simulate({relay_key => 'app'}, $model, %o)->json;

@@ -9,6 +9,8 @@
 
 #include "route.h"
 
+#include "translate.h"
+
 const relay_timeouts_t relay_timeouts_default = {
     .connect_ms = 5000, .first_token_ms = 120000, .idle_ms = 120000, .total_ms = 1800000};
 
@@ -22,10 +24,17 @@ typedef struct {
     bool by_pattern;            /* offered through `serves`, not by entries */
 } target_t;
 
+/* How a host serves a target. */
+typedef struct {
+    const relay_wire_t *wire;   /* NULL: it does not */
+    const relay_offer_t *offer; /* NULL: by pattern */
+    relay_span_t upstream_model;
+} served_t;
+
 /* A pool member that can be tried. */
 typedef struct {
     const relay_pool_member_t *member;
-    relay_span_t upstream_model;
+    served_t served;
 } choice_t;
 
 typedef struct {
@@ -34,6 +43,7 @@ typedef struct {
     const relay_policy_t *policy;
     const relay_wire_t *wire; /* NULL for an unknown path of a dialect */
     const relay_dialect_t *dialect;
+    uint32_t targets; /* formats that the request can be translated into */
     uint64_t random;
     relay_plan_t *plan;
     size_t limit; /* of candidates */
@@ -120,13 +130,14 @@ static relay_span_t served_as(const relay_host_t *host, const target_t *target)
 
 /*
  * The formats in which host offers the target, 0 if it does not; *upstream is
- * its name there, of the first offer in one of the formats `wanted`.
+ * its name there, *from the offer, of the first one in one of the formats `wanted`.
  */
 static uint32_t offered(const relay_host_t *host, const target_t *target, uint32_t wanted,
-                        relay_span_t *upstream)
+                        relay_span_t *upstream, const relay_offer_t **from)
 {
     uint32_t formats = 0;
 
+    *from = NULL;
     if (target->only != NULL && target->only != host) {
         return 0;
     }
@@ -139,9 +150,25 @@ static uint32_t offered(const relay_host_t *host, const target_t *target, uint32
         if (offer->host == host) {
             formats |= offer->formats;
             *upstream = offer->upstream_id;
+            *from = offer;
         }
     }
     return formats;
+}
+
+/* In the caller's format, else in the one to be preferred among the others. */
+static served_t serve(const planner_t *planner, const relay_host_t *host, const target_t *target)
+{
+    served_t served = {.wire = NULL};
+    uint32_t own = UINT32_C(1) << planner->wire->index, formats;
+
+    if (offered(host, target, own, &served.upstream_model, &served.offer) & own) {
+        served.wire = planner->wire;
+    } else if (planner->targets != 0) {
+        formats = offered(host, target, planner->targets, &served.upstream_model, &served.offer);
+        served.wire = relay_codec_preferred(formats & planner->targets);
+    }
+    return served;
 }
 
 static bool host_allowed(const relay_policy_t *policy, const relay_host_t *host)
@@ -208,23 +235,24 @@ static const relay_wire_t *wire_of(const relay_dialect_t *dialect, const relay_h
 
 /* Unless it is in the plan already. */
 static void add(planner_t *planner, const relay_host_t *host, const relay_provider_key_t *key,
-                relay_span_t model, relay_span_t upstream_model)
+                relay_span_t model, const served_t *served)
 {
     relay_plan_t *plan = planner->plan;
 
     for (size_t i = 0; i < plan->count; i++) {
         const relay_candidate_t *other = &plan->candidates[i];
         if (other->host == host && other->key == key &&
-            relay_span_eq(other->upstream_model, upstream_model)) {
+            relay_span_eq(other->upstream_model, served->upstream_model)) {
             return;
         }
     }
     plan->candidates[plan->count++] = (relay_candidate_t){
         .host = host,
         .key = key,
-        .wire = planner->wire != NULL ? planner->wire : wire_of(planner->dialect, host),
+        .wire = served->wire,
+        .offer = served->offer,
         .model = model,
-        .upstream_model = upstream_model,
+        .upstream_model = served->upstream_model,
         .timeouts = timeouts_of(planner->policy, host),
     };
 }
@@ -287,7 +315,7 @@ static void add_choices(planner_t *planner, choice_t *choices, size_t count, rel
     while (count != 0 && !is_full(planner)) {
         size_t i = draw(&planner->random, choices, count);
         const relay_provider_key_t *key = choices[i].member->key;
-        add(planner, key->host, key, model, choices[i].upstream_model);
+        add(planner, key->host, key, model, &choices[i].served);
         choices[i] = choices[--count];
     }
 }
@@ -297,32 +325,27 @@ static void add_choices(planner_t *planner, choice_t *choices, size_t count, rel
 static void plan_pool(planner_t *planner, const target_t *target, const relay_pool_t *pool)
 {
     choice_t choices[RELAY_CONFIG_MEMBERS_MAX];
-    uint32_t wanted = UINT32_C(1) << planner->wire->index;
     size_t count = 0;
 
     for (size_t i = 0; i < pool->nmembers && count < RELAY_CONFIG_MEMBERS_MAX; i++) {
         const relay_pool_member_t *member = &pool->members[i];
         const relay_host_t *host = member->key->host;
-        relay_span_t upstream;
-        if (member->key->active && offered(host, target, wanted, &upstream) & wanted &&
-            host_allowed(planner->policy, host)) {
-            choices[count++] = (choice_t){member, upstream};
+        if (member->key->active && host_allowed(planner->policy, host)) {
+            choices[count] = (choice_t){member, serve(planner, host, target)};
+            count += choices[count].served.wire != NULL;
         }
     }
     add_choices(planner, choices, count, target->name);
 }
 
-/* An echo host always answers: nothing is planned behind it. */
+/* An echo host always answers, as it is asked: nothing is planned behind it. */
 static void plan_echo(planner_t *planner, const target_t *target)
 {
-    uint32_t wanted = UINT32_C(1) << planner->wire->index;
-
     for (size_t i = 0; i < planner->config->necho_hosts && !is_full(planner); i++) {
         const relay_host_t *host = planner->config->echo_hosts[i];
-        relay_span_t upstream;
-        if (offered(host, target, wanted, &upstream) & wanted &&
-            host_allowed(planner->policy, host)) {
-            add(planner, host, NULL, target->name, upstream);
+        served_t served = serve(planner, host, target);
+        if (served.wire == planner->wire && host_allowed(planner->policy, host)) {
+            add(planner, host, NULL, target->name, &served);
             planner->limit = planner->plan->count;
         }
     }
@@ -355,10 +378,11 @@ typedef struct {
 
 static bool is_known(const relay_config_t *config, const target_t *target)
 {
+    const relay_offer_t *offer;
     relay_span_t upstream;
 
     for (size_t i = 0; i < config->nhosts; i++) {
-        if (offered(&config->hosts[i], target, 0, &upstream) != 0) {
+        if (offered(&config->hosts[i], target, 0, &upstream, &offer) != 0) {
             return true;
         }
     }
@@ -379,9 +403,10 @@ static void name_keyless(failure_t *failure, const relay_host_t *host)
 
 static void look_at_host(const planner_t *planner, failure_t *failure, const relay_host_t *host)
 {
-    uint32_t wanted = UINT32_C(1) << planner->wire->index;
+    uint32_t wanted = UINT32_C(1) << planner->wire->index | planner->targets;
+    const relay_offer_t *offer;
     relay_span_t upstream;
-    uint32_t formats = offered(host, &failure->target, 0, &upstream);
+    uint32_t formats = offered(host, &failure->target, 0, &upstream, &offer);
 
     if (formats != 0 && host_allowed(planner->policy, host)) {
         failure->formats |= formats;
@@ -546,10 +571,11 @@ static bool next_reference(relay_span_t *list, relay_span_t *reference)
 
 relay_error_code_t relay_route_plan(const relay_config_t *config, const relay_relay_key_t *key,
                                     relay_span_t reference, const relay_wire_t *wire,
-                                    uint64_t random, relay_plan_t *plan, relay_buf_t *scratch,
-                                    relay_error_t *error)
+                                    bool translates, uint64_t random, relay_plan_t *plan,
+                                    relay_buf_t *scratch, relay_error_t *error)
 {
-    planner_t planner = {config, key, key->policy, wire, wire->dialect, random, plan, 0};
+    uint32_t targets = translates ? relay_codec_targets(wire) : 0;
+    planner_t planner = {config, key, key->policy, wire, wire->dialect, targets, random, plan, 0};
     failure_t failure = {.stage = UNKNOWN, .target = {.given = reference}};
     relay_span_t list = reference, given;
 
@@ -584,12 +610,12 @@ static void pass_pool(planner_t *planner, const relay_pool_t *pool, bool *keyles
     for (size_t i = 0; i < pool->nmembers && count < RELAY_CONFIG_MEMBERS_MAX; i++) {
         const relay_pool_member_t *member = &pool->members[i];
         const relay_host_t *host = member->key->host;
-        if (!host->passthrough || wire_of(planner->dialect, host) == NULL ||
-            !host_allowed(planner->policy, host)) {
+        served_t served = {.wire = wire_of(planner->dialect, host)};
+        if (!host->passthrough || served.wire == NULL || !host_allowed(planner->policy, host)) {
             continue;
         }
         if (member->key->active) {
-            choices[count++] = (choice_t){member, relay_span(NULL, 0)};
+            choices[count++] = (choice_t){member, served};
         } else {
             *keyless = true;
         }
@@ -603,7 +629,7 @@ relay_error_code_t relay_route_passthrough(const relay_config_t *config,
                                            relay_plan_t *plan, relay_error_t *error)
 {
     const relay_policy_t *policy = key->policy;
-    planner_t planner = {config, key, policy, NULL, dialect, random, plan, policy->max_attempts};
+    planner_t planner = {config, key, policy, NULL, dialect, 0, random, plan, policy->max_attempts};
     bool keyless = false;
 
     plan->count = 0;
@@ -646,7 +672,9 @@ static reach_t reach_of(const relay_config_t *config, const relay_policy_t *poli
     reach_t reach = {.formats = 0};
 
     for (unsigned i = 0; i < RELAY_FORMATS_MAX && relay_wire_at(i) != NULL; i++) {
-        reach.formats |= relay_wire_at(i)->dialect == dialect ? UINT32_C(1) << i : 0;
+        if (relay_wire_at(i)->dialect == dialect) {
+            reach.formats |= UINT32_C(1) << i | relay_codec_targets(relay_wire_at(i));
+        }
     }
     for (size_t i = 0; i < policy->npools; i++) {
         for (size_t j = 0; j < policy->pools[i]->nmembers; j++) {

@@ -19,10 +19,11 @@ enum { RELAY_CANDIDATES_MAX = 16 };
 typedef struct {
     const relay_host_t *host;
     const relay_provider_key_t *key; /* NULL for an echo host */
-    const relay_wire_t *wire;
-    relay_span_t model;          /* Relay's name for it */
-    relay_span_t upstream_model; /* the host's */
-    relay_timeouts_t timeouts;   /* effective: policy over host over default; never 0 */
+    const relay_wire_t *wire;        /* the host's: the caller's own, or one to translate into */
+    const relay_offer_t *offer;      /* NULL: served by pattern, or an unknown path */
+    relay_span_t model;              /* Relay's name for it */
+    relay_span_t upstream_model;     /* the host's */
+    relay_timeouts_t timeouts;       /* effective: policy over host over default; never 0 */
 } relay_candidate_t;
 
 typedef struct {
@@ -34,6 +35,10 @@ typedef struct {
 extern const relay_timeouts_t relay_timeouts_default;
 
 /*
+ * A host that offers the model in the caller's format is asked in that. Any other
+ * one that can be translated into is a candidate, too, if `translates`: what is
+ * asked for can be (relay_codec_targets), not the counting of tokens, say.
+ *
  * RELAY_ERR_NONE and at least one candidate, or MODEL_NOT_FOUND,
  * MODEL_NOT_ALLOWED, FORMAT_UNAVAILABLE, NO_PROVIDER_KEY with *error filled
  * (message in scratch, param "model"). Within one pool, priority orders tiers
@@ -42,8 +47,8 @@ extern const relay_timeouts_t relay_timeouts_default;
  */
 relay_error_code_t relay_route_plan(const relay_config_t *config, const relay_relay_key_t *key,
                                     relay_span_t reference, const relay_wire_t *wire,
-                                    uint64_t random, relay_plan_t *plan, relay_buf_t *scratch,
-                                    relay_error_t *error);
+                                    bool translates, uint64_t random, relay_plan_t *plan,
+                                    relay_buf_t *scratch, relay_error_t *error);
 
 /*
  * Candidates for an unknown path of a dialect: hosts marked `passthrough` that
@@ -55,8 +60,8 @@ relay_error_code_t relay_route_passthrough(const relay_config_t *config,
                                            relay_plan_t *plan, relay_error_t *error);
 
 /*
- * The models that key can reach in any of the dialect's formats, sorted by
- * name, up to capacity; returns how many there are. Globs of `serves` name no
+ * The models that key can reach in any of the dialect's formats, as they are or
+ * translated, sorted by name, up to capacity; returns how many there are. Globs of `serves` name no
  * model and are not listed.
  */
 size_t relay_route_models(const relay_config_t *config, const relay_relay_key_t *key,

@@ -36,6 +36,7 @@ RELAY_CORE_SOURCES = \
 	envelope.c \
 	wire_registry.c \
 	wire_support.c \
+	wire_headers.c \
 	wire_paging.c \
 	wire_echo.c \
 	wire_openai.c \

@@ -18,32 +18,8 @@
 #include "arena.h"
 #include "canonical.h"
 #include "json_tree.h"
+#include "target.h"
 #include "wire.h"
-
-/* ---- what the upstream takes: data of the catalog ------------------------ */
-
-enum {
-    RELAY_TARGET_NO_DEVELOPER = 1 << 0,   /* knows no developer role: system instead */
-    RELAY_TARGET_LATE_SYSTEM = 1 << 1,    /* takes system messages behind others, where
-                                             that depends on the model */
-    RELAY_TARGET_OLD_LIMIT = 1 << 2,      /* names its token limit the older way */
-    RELAY_TARGET_BUDGET = 1 << 3,         /* thinking by a token budget, not by effort */
-    RELAY_TARGET_ADAPTIVE = 1 << 4,       /* thinking: the model decides how much */
-    RELAY_TARGET_NO_SAMPLING = 1 << 5,    /* refuses temperature, top_p and top_k */
-    RELAY_TARGET_NO_EFFORT = 1 << 6,      /* refuses an effort */
-    RELAY_TARGET_REASONING_BACK = 1 << 7, /* wants unsigned reasoning back in history */
-    RELAY_TARGET_NO_PARALLEL = 1 << 8,    /* refuses to be told about parallel calls */
-    RELAY_TARGET_NO_STRICT = 1 << 9,      /* refuses strict tools */
-    RELAY_TARGET_TOP_K = 1 << 10          /* takes top_k though its format has none */
-};
-
-/* All zero is a good default. */
-typedef struct {
-    relay_span_t model;                    /* plain text; empty: as the caller wrote it */
-    unsigned flags;                        /* RELAY_TARGET_* */
-    uint64_t output_tokens_max;            /* of the model; 0: unknown */
-    uint64_t budget_tokens[RELAY_EFFORTS]; /* 0: relay_effort_budget's own */
-} relay_target_t;
 
 /* ---- one translation ----------------------------------------------------- */
 
@@ -92,7 +68,8 @@ typedef struct {
 } relay_translation_t;
 
 /*
- * The request for the upstream, in the arena. The caller's body has passed
+ * The request for the upstream, in the arena. What the target refuses is left out
+ * and noted, as is what the upstream's format cannot say. The caller's body has passed
  * relay_envelope_read. An error is in translation->error: INVALID_JSON,
  * INVALID_FIELD, MISSING_FIELD with param naming the field in the caller's
  * words ("messages[2].content[0].image_url"), INTERNAL if the arena is empty.
@@ -214,6 +191,15 @@ struct relay_codec_s {
 const relay_codec_t *relay_codec_of(const relay_wire_t *wire);
 const relay_codec_t *relay_codec_find(relay_span_t name);
 const relay_codec_t *relay_codec_at(unsigned index); /* NULL past the last */
+/* The formats that a request in this one can be translated into: bit =
+ * relay_wire_t.index; 0 if it cannot be translated. */
+uint32_t relay_codec_targets(const relay_wire_t *wire);
+/* Which of several formats to translate into; NULL if none of them can be. */
+const relay_wire_t *relay_codec_preferred(uint32_t formats);
+
+/* The word for logs: "stop", "length", "tool_calls", "stop_sequence", "refusal", "pause",
+ * "context"; empty for UNSET. */
+relay_span_t relay_stop_word(relay_stop_t stop);
 
 /* ---- streams: what callers use ------------------------------------------- */
 
@@ -276,6 +262,10 @@ relay_event_class_t relay_stream_item(relay_stream_translation_t *stream,
 /* The upstream closed the connection: writes what the caller's format still needs
  * for a good end, or an error if the answer was cut. */
 relay_event_class_t relay_stream_close(relay_stream_translation_t *stream);
+
+/* A sign of life that is none of the upstream's format: what the caller's format has
+ * for one, if the answer is under way. */
+void relay_stream_ping(relay_stream_translation_t *stream);
 
 /* Relay's own failure, as the caller's last event. Nothing if it has had one. */
 void relay_stream_fail(relay_stream_translation_t *stream, const relay_error_t *error);

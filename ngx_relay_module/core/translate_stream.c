@@ -179,6 +179,22 @@ static void take(void *owner, const relay_stream_event_t *event)
     stream->failed = stream->failed || event->kind == RELAY_STREAM_ERROR;
 }
 
+relay_span_t relay_stop_word(relay_stop_t stop)
+{
+    static const relay_span_t words[] = {
+        [RELAY_STOP_UNSET] = RELAY_SPAN_INIT(""),
+        [RELAY_STOP_END] = RELAY_SPAN_INIT("stop"),
+        [RELAY_STOP_LENGTH] = RELAY_SPAN_INIT("length"),
+        [RELAY_STOP_TOOLS] = RELAY_SPAN_INIT("tool_calls"),
+        [RELAY_STOP_SEQUENCE] = RELAY_SPAN_INIT("stop_sequence"),
+        [RELAY_STOP_REFUSAL] = RELAY_SPAN_INIT("refusal"),
+        [RELAY_STOP_PAUSE] = RELAY_SPAN_INIT("pause"),
+        [RELAY_STOP_CONTEXT] = RELAY_SPAN_INIT("context"),
+    };
+
+    return words[stop];
+}
+
 /* ---- the stream ---------------------------------------------------------- */
 
 static relay_kept_t kept(const relay_stream_options_t *options)
@@ -212,6 +228,15 @@ relay_event_class_t relay_stream_item(relay_stream_translation_t *stream,
 relay_event_class_t relay_stream_close(relay_stream_translation_t *stream)
 {
     return relay_stream_item(stream, NULL);
+}
+
+void relay_stream_ping(relay_stream_translation_t *stream)
+{
+    const relay_stream_event_t event = {.kind = RELAY_STREAM_PING};
+
+    if (stream->reader.started && !stream->reader.finished) {
+        take(stream, &event);
+    }
 }
 
 void relay_stream_fail(relay_stream_translation_t *stream, const relay_error_t *error)

@@ -1,14 +1,16 @@
 /*
  * The formats that can be translated: see translate.h. Adding one is a line in
- * `codecs` beside its own files.
+ * `codecs` beside its own files. Where a host speaks several of them that are not
+ * the caller's, the one that comes first is used: it says the most of what the
+ * others can say.
  */
 
 #include "wire_anthropic_messages_codec.h"
 #include "wire_openai_chat_codec.h"
 
 static const relay_codec_t *const codecs[] = {
-    &relay_codec_openai_chat,
     &relay_codec_anthropic_messages,
+    &relay_codec_openai_chat,
 };
 
 #define COUNT (sizeof(codecs) / sizeof(codecs[0]))
@@ -33,6 +35,29 @@ const relay_codec_t *relay_codec_find(relay_span_t name)
     for (size_t i = 0; i < COUNT; i++) {
         if (relay_span_eq(codecs[i]->wire->name, name)) {
             return codecs[i];
+        }
+    }
+    return NULL;
+}
+
+uint32_t relay_codec_targets(const relay_wire_t *wire)
+{
+    uint32_t targets = 0;
+
+    if (relay_codec_of(wire) == NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        targets |= codecs[i]->wire != wire ? UINT32_C(1) << codecs[i]->wire->index : 0;
+    }
+    return targets;
+}
+
+const relay_wire_t *relay_codec_preferred(uint32_t formats)
+{
+    for (size_t i = 0; i < COUNT; i++) {
+        if (formats >> codecs[i]->wire->index & 1) {
+            return codecs[i]->wire;
         }
     }
     return NULL;

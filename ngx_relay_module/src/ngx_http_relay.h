@@ -10,6 +10,7 @@
  *   ngx_http_relay_auth.c      relay keys: of files, of the store
  *   ngx_http_relay_body.c      reading and inflating the request body
  *   ngx_http_relay_attempt.c   one try at a candidate: peer callbacks, request
+ *   ngx_http_relay_translate.h attempts in another format than the caller's
  *   ngx_http_relay_endpoint.c  addresses and idle connections of a host
  *   ngx_http_relay_tls.c       TLS profiles, shared by endpoints
  *   ngx_http_relay_resolve.c   names to addresses, off the request path
@@ -177,10 +178,12 @@ typedef struct {
     ngx_array_t                      headers;     /* ngx_http_relay_header_t */
     ngx_uint_t                       retry_after;
     const relay_candidate_t         *candidate;
+    unsigned                         reworded:1;  /* in another format */
 } ngx_http_relay_failure_t;
 
 
-typedef struct ngx_http_relay_store_key_s  ngx_http_relay_store_key_t;
+typedef struct ngx_http_relay_store_key_s   ngx_http_relay_store_key_t;
+typedef struct ngx_http_relay_translated_s  ngx_http_relay_translated_t;
 
 
 /* the state of one try; cleared by peer.get */
@@ -189,6 +192,7 @@ typedef struct {
     const relay_candidate_t         *candidate;
     ngx_http_relay_endpoint_t       *endpoint;
     ngx_http_relay_addr_t            addr;        /* a copy: names move */
+    ngx_http_relay_translated_t     *translated;  /* NULL: the caller's format */
 
     ngx_str_t                       *request;     /* header as sent: secret */
 
@@ -240,6 +244,9 @@ typedef struct {
     ngx_uint_t                       attempts;
     ngx_http_relay_try_t             attempt;
     ngx_http_relay_failure_t         failure;     /* the last meaningful one */
+    ngx_http_relay_translated_t     *translation; /* of all attempts, or NULL */
+    relay_error_t                    refusal;     /* why the first one that could
+                                                     not be made was not */
     relay_error_code_t               last;        /* why the last try failed */
 
     /* the committed answer */
@@ -415,8 +422,11 @@ ngx_int_t ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx);
  * NGX_ABORT: the try has failed; else what process_header returns.
  */
 ngx_int_t ngx_http_relay_hold(ngx_http_relay_ctx_t *ctx, relay_span_t raw);
-/* answers with the provider's status and our words: as ngx_http_relay_fail() */
-ngx_int_t ngx_http_relay_reword(ngx_http_relay_ctx_t *ctx);
+/*
+ * Answers with the provider's status, and with what it says in body in our
+ * words: as ngx_http_relay_fail().
+ */
+ngx_int_t ngx_http_relay_reword(ngx_http_relay_ctx_t *ctx, ngx_str_t *body);
 /* ends a failed try: what process_header returns; body: its answer's, or NULL */
 ngx_int_t ngx_http_relay_fail(ngx_http_relay_ctx_t *ctx, ngx_str_t *body);
 

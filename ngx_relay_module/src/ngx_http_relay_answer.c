@@ -420,6 +420,13 @@ ngx_http_relay_last_word(ngx_http_relay_ctx_t *ctx,
 
     error.code = ctx->last ? ctx->last : RELAY_ERR_UPSTREAM_UNREACHABLE;
 
+    if (ctx->last == RELAY_ERR_NONE && ctx->refusal.code) {
+
+        /* no host could be asked what the caller asks */
+
+        error = ctx->refusal;
+    }
+
     if (failure->status) {
         error.code = RELAY_ERR_UPSTREAM_STATUS;
         error.status = failure->status;
@@ -434,9 +441,9 @@ ngx_http_relay_last_word(ngx_http_relay_ctx_t *ctx,
 
     word->code = error.code;
     word->status = ctx->match.dialect->status(&error);
-    word->own = (word->body.len == 0);
+    word->own = (word->body.len == 0 && !failure->reworded);
 
-    return word->own ? ngx_http_relay_write_error(ctx, &error, &word->body)
+    return (word->body.len == 0) ? ngx_http_relay_write_error(ctx, &error, &word->body)
                      : NGX_OK;
 }
 

@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_relay_headers.h"
+#include "ngx_http_relay_translate.h"
 
 
 static ngx_int_t ngx_http_relay_framing(ngx_http_relay_ctx_t *ctx,
@@ -489,6 +490,15 @@ ngx_http_relay_own_headers(ngx_http_relay_ctx_t *ctx)
 
     if (candidate == NULL) {
         return NGX_OK;
+    }
+
+    if (ngx_http_relay_translate_notes(ctx, r->pool, &value) != NGX_OK
+        || (value.len
+            && ngx_http_relay_add_header(r, "x-relay-dropped",
+                                         sizeof("x-relay-dropped") - 1, &value)
+               != NGX_OK))
+    {
+        return NGX_ERROR;
     }
 
     value.data = (u_char *) candidate->host->name.base;

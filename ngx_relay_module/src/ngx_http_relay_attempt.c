@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_relay_store.h"
+#include "ngx_http_relay_translate.h"
 
 #include <openssl/crypto.h>
 
@@ -47,12 +48,13 @@ static void ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx,
 static void ngx_http_relay_put_path(ngx_http_relay_ctx_t *ctx,
     relay_buf_t *out);
 static void ngx_http_relay_put_str(relay_buf_t *out, ngx_str_t *text);
-static ngx_int_t ngx_http_relay_chain_body(ngx_http_relay_ctx_t *ctx,
+static ngx_str_t *ngx_http_relay_forwarded(ngx_http_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_relay_chain_body(ngx_pool_t *pool, ngx_str_t *body,
     ngx_chain_t **last, relay_edit_t *edits, size_t nedits);
-static ngx_int_t ngx_http_relay_chain_span(ngx_http_relay_ctx_t *ctx,
+static ngx_int_t ngx_http_relay_chain_span(ngx_pool_t *pool,
     ngx_chain_t ***last, relay_span_t text);
-static void ngx_http_relay_put_body(ngx_http_relay_ctx_t *ctx,
-    relay_buf_t *out, relay_edit_t *edits, size_t nedits);
+static void ngx_http_relay_put_body(ngx_str_t *body, relay_buf_t *out,
+    relay_edit_t *edits, size_t nedits);
 static void ngx_http_relay_cleanse_key(void *data);
 
 
@@ -131,6 +133,7 @@ ngx_http_relay_peer_get(ngx_peer_connection_t *pc, void *data)
 static ngx_int_t
 ngx_http_relay_next_candidate(ngx_http_relay_ctx_t *ctx)
 {
+    ngx_int_t                  rc;
     ngx_http_relay_try_t      *attempt;
     const relay_candidate_t   *candidate;
 
@@ -155,6 +158,18 @@ ngx_http_relay_next_candidate(ngx_http_relay_ctx_t *ctx)
 
         attempt->candidate = candidate;
         attempt->endpoint = ctx->snapshot->endpoints[candidate->host->index];
+
+        rc = ngx_http_relay_translate_request(ctx);
+
+        if (rc == NGX_DECLINED) {
+            ctx->fresh = 0;
+            ctx->candidate++;
+            continue;
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
 
         if (!ctx->fresh) {
             ctx->attempts++;
@@ -386,6 +401,7 @@ ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
 {
     size_t               i, nedits, length, size;
     u_char              *p, text[RELAY_ENVELOPE_SCRATCH];
+    ngx_str_t           *body;
     ngx_buf_t           *b;
     relay_buf_t          scratch, out;
     relay_edit_t         edits[RELAY_EDITS_MAX];
@@ -403,7 +419,9 @@ ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
         return NGX_ERROR;
     }
 
-    length = ctx->body.len;
+    body = ctx->attempt.translated ? &ctx->attempt.translated->body
+                                   : &ctx->body;
+    length = body->len;
 
     for (i = 0; i < nedits; i++) {
         length = length - edits[i].removed + edits[i].text.len;
@@ -432,7 +450,7 @@ ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
     ctx->attempt.request = cln->data;
 
     if (copied) {
-        ngx_http_relay_put_body(ctx, &out, edits, nedits);
+        ngx_http_relay_put_body(body, &out, edits, nedits);
     }
 
     if (!relay_buf_ok(&out)) {
@@ -455,7 +473,7 @@ ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
         return NGX_OK;
     }
 
-    return ngx_http_relay_chain_body(ctx, &cl->next, edits, nedits);
+    return ngx_http_relay_chain_body(r->pool, body, &cl->next, edits, nedits);
 }
 
 
@@ -466,8 +484,9 @@ ngx_http_relay_edits(ngx_http_relay_ctx_t *ctx, relay_edit_t *edits,
     relay_edit_options_t      options;
     const relay_candidate_t  *candidate;
 
-    if (ctx->match.operation != RELAY_OP_GENERATE
-        && ctx->match.operation != RELAY_OP_AUXILIARY)
+    if ((ctx->match.operation != RELAY_OP_GENERATE
+         && ctx->match.operation != RELAY_OP_AUXILIARY)
+        || ctx->attempt.translated)
     {
         return 0;
     }
@@ -500,7 +519,8 @@ ngx_http_relay_header_size(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
            + NGX_INT64_LEN + ctx->request->method_name.len
            + host->base_path.len + ctx->match.rest.len + ctx->args.len
            + host->authority.len + host->auth_header.len
-           + host->auth_prefix.len + secret->len + ctx->forward.len;
+           + host->auth_prefix.len + secret->len
+           + ngx_http_relay_forwarded(ctx)->len;
 
     if (ctx->match.operation != RELAY_OP_NONE) {
         size += host->paths[candidate->wire->index].len;
@@ -512,6 +532,14 @@ ngx_http_relay_header_size(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
     }
 
     return size;
+}
+
+
+static ngx_str_t *
+ngx_http_relay_forwarded(ngx_http_relay_ctx_t *ctx)
+{
+    return ctx->attempt.translated ? &ctx->attempt.translated->forward
+                                   : &ctx->forward;
 }
 
 
@@ -536,7 +564,10 @@ ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret,
 
     ngx_http_relay_put_path(ctx, out);
 
-    ngx_http_relay_put_str(out, &ctx->args);
+    if (ctx->attempt.translated == NULL) {
+        ngx_http_relay_put_str(out, &ctx->args);
+    }
+
     RELAY_PUT(out, " HTTP/1.1" CRLF "Host: ");
     relay_buf_put(out, host->authority);
     RELAY_PUT(out, CRLF);
@@ -566,12 +597,13 @@ ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret,
         RELAY_PUT(out, CRLF);
     }
 
-    ngx_http_relay_put_str(out, &ctx->forward);
+    ngx_http_relay_put_str(out, ngx_http_relay_forwarded(ctx));
 
     for (i = 0; i < host->nheaders; i++) {
 
-        if (ngx_http_relay_sent_by_client(r, host->headers[i].name)
-            == NGX_OK)
+        if (ctx->attempt.translated == NULL
+            && ngx_http_relay_sent_by_client(r, host->headers[i].name)
+               == NGX_OK)
         {
             continue;
         }
@@ -617,7 +649,7 @@ ngx_http_relay_put_str(relay_buf_t *out, ngx_str_t *text)
 
 
 static void
-ngx_http_relay_put_body(ngx_http_relay_ctx_t *ctx, relay_buf_t *out,
+ngx_http_relay_put_body(ngx_str_t *body, relay_buf_t *out,
     relay_edit_t *edits, size_t nedits)
 {
     size_t  i, offset;
@@ -625,22 +657,22 @@ ngx_http_relay_put_body(ngx_http_relay_ctx_t *ctx, relay_buf_t *out,
     offset = 0;
 
     for (i = 0; i < nedits; i++) {
-        relay_buf_put(out, relay_span(ctx->body.data + offset,
+        relay_buf_put(out, relay_span(body->data + offset,
                                       edits[i].offset - offset));
         relay_buf_put(out, edits[i].text);
         offset = edits[i].offset + edits[i].removed;
     }
 
-    relay_buf_put(out, relay_span(ctx->body.data + offset,
-                                  ctx->body.len - offset));
+    relay_buf_put(out, relay_span(body->data + offset,
+                                  body->len - offset));
 }
 
 
 /* the same without a copy of the body */
 
 static ngx_int_t
-ngx_http_relay_chain_body(ngx_http_relay_ctx_t *ctx, ngx_chain_t **last,
-    relay_edit_t *edits, size_t nedits)
+ngx_http_relay_chain_body(ngx_pool_t *pool, ngx_str_t *body,
+    ngx_chain_t **last, relay_edit_t *edits, size_t nedits)
 {
     u_char  *text;
     size_t   i, offset;
@@ -649,8 +681,8 @@ ngx_http_relay_chain_body(ngx_http_relay_ctx_t *ctx, ngx_chain_t **last,
 
     for (i = 0; i < nedits; i++) {
 
-        if (ngx_http_relay_chain_span(ctx, &last,
-                                      relay_span(ctx->body.data + offset,
+        if (ngx_http_relay_chain_span(pool, &last,
+                                      relay_span(body->data + offset,
                                                  edits[i].offset - offset))
             != NGX_OK)
         {
@@ -659,14 +691,14 @@ ngx_http_relay_chain_body(ngx_http_relay_ctx_t *ctx, ngx_chain_t **last,
 
         /* the edit's text lives on our caller's stack */
 
-        text = ngx_pnalloc(ctx->request->pool, edits[i].text.len + 1);
+        text = ngx_pnalloc(pool, edits[i].text.len + 1);
         if (text == NULL) {
             return NGX_ERROR;
         }
 
         ngx_memcpy(text, edits[i].text.base, edits[i].text.len);
 
-        if (ngx_http_relay_chain_span(ctx, &last,
+        if (ngx_http_relay_chain_span(pool, &last,
                                       relay_span(text, edits[i].text.len))
             != NGX_OK)
         {
@@ -676,14 +708,14 @@ ngx_http_relay_chain_body(ngx_http_relay_ctx_t *ctx, ngx_chain_t **last,
         offset = edits[i].offset + edits[i].removed;
     }
 
-    return ngx_http_relay_chain_span(ctx, &last,
-                                     relay_span(ctx->body.data + offset,
-                                                ctx->body.len - offset));
+    return ngx_http_relay_chain_span(pool, &last,
+                                     relay_span(body->data + offset,
+                                                body->len - offset));
 }
 
 
 static ngx_int_t
-ngx_http_relay_chain_span(ngx_http_relay_ctx_t *ctx, ngx_chain_t ***last,
+ngx_http_relay_chain_span(ngx_pool_t *pool, ngx_chain_t ***last,
     relay_span_t text)
 {
     ngx_buf_t    *b;
@@ -693,8 +725,8 @@ ngx_http_relay_chain_span(ngx_http_relay_ctx_t *ctx, ngx_chain_t ***last,
         return NGX_OK;
     }
 
-    b = ngx_calloc_buf(ctx->request->pool);
-    cl = ngx_alloc_chain_link(ctx->request->pool);
+    b = ngx_calloc_buf(pool);
+    cl = ngx_alloc_chain_link(pool);
 
     if (b == NULL || cl == NULL) {
         return NGX_ERROR;

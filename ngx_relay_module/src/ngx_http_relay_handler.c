@@ -635,7 +635,8 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
     scratch = relay_buf(text, sizeof(text));
 
     if (relay_route_plan(ctx->snapshot->config, ctx->key,
-                         ctx->envelope.model_name, ctx->match.wire, random,
+                         ctx->envelope.model_name, ctx->match.wire,
+                         ctx->match.operation == RELAY_OP_GENERATE, random,
                          ctx->plan, &scratch, &error)
         != RELAY_ERR_NONE)
     {

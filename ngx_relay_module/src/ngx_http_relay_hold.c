@@ -13,13 +13,14 @@
  */
 
 
-#include "ngx_http_relay.h"
+#include "ngx_http_relay_translate.h"
 
 
 /* a length that is announced is allocated at once only up to this */
 #define NGX_HTTP_RELAY_TRUSTED_LENGTH  (1024 * 1024)
 
 
+static ngx_int_t ngx_http_relay_unreadable(ngx_http_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_relay_fails_over(ngx_http_relay_ctx_t *ctx,
     ngx_uint_t status);
 static ngx_int_t ngx_http_relay_hold_payload(ngx_http_relay_ctx_t *ctx,
@@ -106,7 +107,8 @@ ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx)
     }
 
     if (attempt->content_encoding.len) {
-        return NGX_OK;
+        return ctx->attempt.translated ? ngx_http_relay_unreadable(ctx)
+                                       : NGX_OK;
     }
 
     if (status < 300
@@ -124,9 +126,29 @@ ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx)
             && attempt->length <= (off_t) rlcf->max_response_size))
     {
         attempt->mode = NGX_HTTP_RELAY_WHOLE;
+        return NGX_OK;
     }
 
-    return NGX_OK;
+    return ctx->attempt.translated ? ngx_http_relay_unreadable(ctx) : NGX_OK;
+}
+
+
+/* what cannot be read cannot be translated, and must not pass as it is */
+
+static ngx_int_t
+ngx_http_relay_unreadable(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_http_relay_try_t  *attempt;
+
+    attempt = &ctx->attempt;
+
+    if (attempt->status.code >= 400) {
+        return NGX_DECLINED;
+    }
+
+    attempt->failure = RELAY_ERR_UPSTREAM_INVALID;
+
+    return NGX_ABORT;
 }
 
 
@@ -233,6 +255,12 @@ ngx_http_relay_let_go(ngx_http_relay_ctx_t *ctx, relay_span_t payload)
     ngx_http_relay_try_t  *attempt;
 
     attempt = &ctx->attempt;
+
+    if (attempt->translated) {
+        attempt->failure = RELAY_ERR_UPSTREAM_INVALID;
+        return NGX_ABORT;
+    }
+
     attempt->mode = NGX_HTTP_RELAY_OPAQUE;
 
     if (ngx_http_relay_emit(ctx, ngx_http_relay_span(&attempt->held))
@@ -383,13 +411,9 @@ ngx_http_relay_fail(ngx_http_relay_ctx_t *ctx, ngx_str_t *body)
 /* an error that is nobody's fault but the caller's, in words that SDKs read */
 
 ngx_int_t
-ngx_http_relay_reword(ngx_http_relay_ctx_t *ctx)
+ngx_http_relay_reword(ngx_http_relay_ctx_t *ctx, ngx_str_t *body)
 {
-    ngx_str_t  none;
-
-    ngx_str_null(&none);
-
-    if (ngx_http_relay_remember(ctx, ctx->attempt.status.code, &none)
+    if (ngx_http_relay_remember(ctx, ctx->attempt.status.code, body)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -484,6 +508,7 @@ ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx, ngx_uint_t status,
     failure->candidate = attempt->candidate;
     failure->retry_after = ngx_http_relay_retry_after(&attempt->retry_after);
     failure->body = *body;
+    failure->reworded = (attempt->translated != NULL);
 
     if (ngx_http_relay_remember_message(ctx, ngx_http_relay_span(body))
         != NGX_OK
@@ -539,7 +564,8 @@ ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx, relay_span_t body)
     error.type = RELAY_JSON_ABSENT;
 
     if (relay_json_scan(body, &key, 1, &error, &fault) != RELAY_JSON_OK
-        || (ctx->stream.error_seen && error.type != RELAY_JSON_OBJECT))
+        || (ctx->stream.error_seen && error.type != RELAY_JSON_OBJECT)
+        || ctx->attempt.translated)
     {
         failure->body.len = 0;
     }
@@ -574,14 +600,16 @@ ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx, relay_span_t body)
 static ngx_int_t
 ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx)
 {
+    ngx_int_t              rc;
     relay_answer_t         answer;
     ngx_http_relay_try_t  *attempt;
 
     attempt = &ctx->attempt;
 
-    if (attempt->status.code >= 400 && !ngx_http_relay_is_json(&attempt->held))
+    if (attempt->status.code >= 400
+        && (attempt->translated || !ngx_http_relay_is_json(&attempt->held)))
     {
-        return ngx_http_relay_reword(ctx);
+        return ngx_http_relay_reword(ctx, &attempt->held);
     }
 
     if (ctx->match.operation == RELAY_OP_GENERATE) {
@@ -598,6 +626,15 @@ ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx)
 
         ctx->usage = answer.usage;
         ngx_memcpy(ctx->finish, answer.finish, RELAY_FINISH_MAX);
+    }
+
+    if (attempt->translated) {
+        rc = ngx_http_relay_translate_whole(ctx);
+
+        if (rc != NGX_OK) {
+            return (rc == NGX_ABORT) ? ngx_http_relay_fail(ctx, NULL)
+                                     : NGX_ERROR;
+        }
     }
 
     ctx->first_token = ngx_current_msec;
@@ -672,6 +709,10 @@ ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx, ngx_uint_t retry_after)
     ctx->committed = 1;
     ctx->cost_us += ngx_http_relay_now_us() - ctx->entered_us;
     ctx->progress = ngx_current_msec;
+
+    if (attempt->translated && attempt->mode == NGX_HTTP_RELAY_STREAM) {
+        ngx_str_set(&attempt->content_type, "text/event-stream; charset=utf-8");
+    }
 
     if (ngx_http_relay_set_headers(ctx, &attempt->headers,
                                    attempt->status.code, retry_after)

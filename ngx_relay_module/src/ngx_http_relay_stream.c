@@ -10,7 +10,7 @@
  */
 
 
-#include "ngx_http_relay.h"
+#include "ngx_http_relay_translate.h"
 
 
 /* a finish for each of 128 choices, or an error event (wire.h) */
@@ -54,6 +54,10 @@ ngx_http_relay_stream_begin(ngx_http_relay_ctx_t *ctx)
 
         relay_sse_init(&ctx->sse, memory, NGX_HTTP_RELAY_EVENT_MAX);
         ctx->splitter = 1;
+    }
+
+    if (ctx->attempt.translated) {
+        ngx_http_relay_translate_open(ctx);
     }
 
     return NGX_OK;
@@ -139,6 +143,8 @@ ngx_http_relay_item(ngx_http_relay_ctx_t *ctx, relay_sse_status_t status,
     relay_buf_t       before;
     relay_verdict_t   verdict;
 
+    before = relay_buf(text, sizeof(text));
+
     if (status == RELAY_SSE_BLANK) {
         return ngx_http_relay_blank(ctx, item->raw);
     }
@@ -150,8 +156,17 @@ ngx_http_relay_item(ngx_http_relay_ctx_t *ctx, relay_sse_status_t status,
         return NGX_OK;
     }
 
-    before = relay_buf(text, sizeof(text));
-    verdict = ctx->stream.wire->event(&ctx->stream, item, &before);
+    if (ctx->attempt.translated) {
+        verdict.hide = 1;
+
+        if (ngx_http_relay_translate_item(ctx, item, &verdict.class) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+    } else {
+        verdict = ctx->stream.wire->event(&ctx->stream, item, &before);
+    }
 
     if (verdict.class != RELAY_EVENT_IDLE) {
         ctx->progress = ngx_current_msec;
@@ -211,6 +226,11 @@ static ngx_int_t
 ngx_http_relay_blank(ngx_http_relay_ctx_t *ctx, relay_span_t raw)
 {
     ngx_uint_t  rest;
+
+    if (ctx->attempt.translated) {
+        return (raw.base[0] == ':') ? ngx_http_relay_translate_ping(ctx)
+                                    : NGX_OK;
+    }
 
     rest = raw.len == 1 && raw.base[0] == LF;
 
@@ -634,7 +654,13 @@ ngx_http_relay_stream_end(ngx_http_relay_ctx_t *ctx, relay_error_code_t why,
 
     out = relay_buf(text, sizeof(text));
 
-    if (!ctx->ended && !stream->wire->close(stream, &out)
+    if (ctx->attempt.translated) {
+
+        if (ngx_http_relay_translate_end(ctx, why) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else if (!ctx->ended && !stream->wire->close(stream, &out)
         && !stream->error_seen)
     {
         ngx_memzero(&error, sizeof(relay_error_t));
@@ -701,6 +727,6 @@ ngx_http_relay_last_item(ngx_http_relay_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    return (ctx->pending_size == before)
+    return (ctx->pending_size == before || ctx->attempt.translated)
            ? NGX_OK : ngx_http_relay_emit(ctx, RELAY_SPAN("\n\n"));
 }

@@ -6,7 +6,7 @@
  */
 
 
-#include "ngx_http_relay.h"
+#include "ngx_http_relay_translate.h"
 
 #include "header_line.h"
 
@@ -315,6 +315,7 @@ static ngx_int_t
 ngx_http_relay_process_header(ngx_http_request_t *r)
 {
     ngx_int_t              rc;
+    ngx_str_t              none;
     relay_span_t           raw;
     ngx_http_upstream_t   *u;
     ngx_http_relay_ctx_t  *ctx;
@@ -340,7 +341,8 @@ ngx_http_relay_process_header(ngx_http_request_t *r)
         }
 
         if (rc == NGX_DECLINED) {
-            return ngx_http_relay_reword(ctx);
+            ngx_str_null(&none);
+            return ngx_http_relay_reword(ctx, &none);
         }
 
         if (rc != NGX_OK) {
@@ -501,6 +503,10 @@ ngx_http_relay_header_done(ngx_http_relay_ctx_t *ctx)
     attempt->header_done = 1;
 
     ngx_http_relay_drop_named(attempt);
+
+    if (attempt->translated) {
+        ngx_http_relay_translate_headers(ctx);
+    }
 
     if (b->end - b->pos < NGX_HTTP_RELAY_READ_MIN) {
 

@@ -5,7 +5,7 @@
  */
 
 
-#include "ngx_http_relay.h"
+#include "ngx_http_relay_translate.h"
 
 
 typedef enum {
@@ -19,6 +19,7 @@ typedef enum {
     NGX_HTTP_RELAY_VAR_OUTPUT,
     NGX_HTTP_RELAY_VAR_CACHED,
     NGX_HTTP_RELAY_VAR_FINISH,
+    NGX_HTTP_RELAY_VAR_DROPPED,
     NGX_HTTP_RELAY_VAR_FIRST_TOKEN,
     NGX_HTTP_RELAY_VAR_OVERHEAD,
     NGX_HTTP_RELAY_VAR_ERROR
@@ -70,6 +71,9 @@ static ngx_http_variable_t  ngx_http_relay_vars[] = {
     { ngx_string("relay_finish_reason"), NULL, ngx_http_relay_variable,
       NGX_HTTP_RELAY_VAR_FINISH, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("relay_dropped"), NULL, ngx_http_relay_variable,
+      NGX_HTTP_RELAY_VAR_DROPPED, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("relay_first_token_ms"), NULL, ngx_http_relay_variable_time,
       NGX_HTTP_RELAY_VAR_FIRST_TOKEN, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
@@ -118,6 +122,7 @@ static ngx_int_t
 ngx_http_relay_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data)
 {
+    ngx_str_t                 dropped;
     relay_span_t              finish;
     ngx_http_relay_ctx_t     *ctx;
     const relay_candidate_t  *candidate;
@@ -165,6 +170,16 @@ ngx_http_relay_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
                  : relay_span(ctx->finish, ngx_strlen(ctx->finish));
 
         return ngx_http_relay_variable_span(v, finish);
+
+    case NGX_HTTP_RELAY_VAR_DROPPED:
+
+        if (ngx_http_relay_translate_notes(ctx, r->pool, &dropped) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return dropped.len
+               ? ngx_http_relay_variable_span(v, ngx_http_relay_span(&dropped))
+               : ngx_http_relay_variable_none(v);
 
     default: /* NGX_HTTP_RELAY_VAR_ERROR */
         return ctx->error

@@ -85,7 +85,7 @@ static void plan_reference(const relay_config_t *config, const relay_relay_key_t
     relay_plan_t plan;
     relay_error_t error = {0};
 
-    if (relay_route_plan(config, key, reference, relay_wire_at(format), reference.len, &plan,
+    if (relay_route_plan(config, key, reference, relay_wire_at(format), reference.len & 1, reference.len, &plan,
                          &scratch, &error) == RELAY_ERR_NONE) {
         check_plan(key, &plan);
     } else {

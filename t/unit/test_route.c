@@ -110,8 +110,9 @@ static relay_error_code_t route(const char *key, const char *reference, const ch
     relay_error_code_t code;
 
     memset(&plan, 0x5a, sizeof(plan));
-    code = relay_route_plan(config, key_named(key), check_text(reference),
-                            relay_wire_find(check_text(format)), 42, &plan, &scratch, &error);
+    code =
+        relay_route_plan(config, key_named(key), check_text(reference),
+                         relay_wire_find(check_text(format)), false, 42, &plan, &scratch, &error);
     assert_true(code == RELAY_ERR_NONE ? plan.count != 0 : plan.count == 0);
     return code;
 }
@@ -349,7 +350,7 @@ static unsigned first_times(const char *key, size_t runs)
 
     for (uint64_t random = 0; random < runs; random++) {
         assert_int_equal(relay_route_plan(config, key_named("weighted"), RELAY_SPAN("m"),
-                                          relay_wire_at(0), random, &plan, &scratch, &error),
+                                          relay_wire_at(0), false, random, &plan, &scratch, &error),
                          RELAY_ERR_NONE);
         assert_int_equal(plan.count, 2);
         assert_ptr_not_equal(plan.candidates[0].key, plan.candidates[1].key);
@@ -375,7 +376,7 @@ static void priorities(void **state)
     (void)state;
     for (uint64_t random = 0; random < 200; random++) {
         assert_int_equal(relay_route_plan(config, key_named("all"), RELAY_SPAN("m"),
-                                          relay_wire_at(0), random, &plan, &scratch, &error),
+                                          relay_wire_at(0), false, random, &plan, &scratch, &error),
                          RELAY_ERR_NONE);
         assert_int_equal(plan.count, 2);
         check_span(plan.candidates[0].key->name, "ka");
@@ -429,8 +430,8 @@ static void many_members(void **state)
         members[i] = (relay_pool_member_t){&keys[i], 1 + i % 3, (uint32_t)(MEMBERS - i) / 4};
     }
     for (uint64_t random = 0; random < 50; random++) {
-        assert_int_equal(relay_route_plan(&own, &key, RELAY_SPAN("m"), relay_wire_at(0), random,
-                                          &plan, &scratch, &error),
+        assert_int_equal(relay_route_plan(&own, &key, RELAY_SPAN("m"), relay_wire_at(0), false,
+                                          random, &plan, &scratch, &error),
                          RELAY_ERR_NONE);
         assert_int_equal(plan.count, RELAY_CANDIDATES_MAX);
         for (size_t i = 1; i < plan.count; i++) {
@@ -497,7 +498,7 @@ static void many_hosts_without_keys(void **state)
     own = check_try(&own_arena, whole, &fault);
     assert_non_null(own);
     assert_int_equal(relay_route_plan(own, &own->relay_keys[0], RELAY_SPAN("m"), relay_wire_at(0),
-                                      1, &plan, &scratch, &error),
+                                      false, 1, &plan, &scratch, &error),
                      RELAY_ERR_NO_PROVIDER_KEY);
     check_span(error.message,
                "Model \"m\" has no provider key: policy \"x\" needs one for h0, h1, h2, h3.");
@@ -528,13 +529,61 @@ static void messages_follow_what_is_in_scratch(void **state)
     (void)state;
     RELAY_PUT(&scratch, "before");
     assert_int_equal(relay_route_plan(config, key_named("all"), RELAY_SPAN("lost"),
-                                      relay_wire_at(0), 1, &plan, &scratch, &error),
+                                      relay_wire_at(0), false, 1, &plan, &scratch, &error),
                      RELAY_ERR_MODEL_NOT_FOUND);
     check_span(error.message, "Model \"lost\" is not served by any host of policy \"all\".");
     assert_int_equal(relay_route_plan(config, key_named("all"), RELAY_SPAN("lost"),
-                                      relay_wire_at(0), 1, &plan, &scratch, &error),
+                                      relay_wire_at(0), false, 1, &plan, &scratch, &error),
                      RELAY_ERR_MODEL_NOT_FOUND);
     assert_true(error.message.len < 40); /* cut, not written behind the end */
+}
+
+/* ---- other formats ----------------------------------------------------------------- */
+
+/* The plan as "key format,key format". */
+static void translated(const char *key, const char *reference, const char *format,
+                       const char *expected)
+{
+    relay_buf_t scratch = relay_buf(text, sizeof(text));
+    char got[512] = "";
+    relay_buf_t out = relay_buf(got, sizeof(got) - 1);
+
+    assert_int_equal(relay_route_plan(config, key_named(key), check_text(reference),
+                                      relay_wire_find(check_text(format)), true, 42, &plan,
+                                      &scratch, &error),
+                     RELAY_ERR_NONE);
+    for (size_t i = 0; i < plan.count; i++) {
+        relay_buf_put(&out, i == 0 ? RELAY_SPAN("") : RELAY_SPAN(","));
+        relay_buf_put(&out, plan.candidates[i].key->name);
+        RELAY_PUT(&out, " ");
+        relay_buf_put(&out, plan.candidates[i].wire->name);
+    }
+    assert_string_equal(got, expected);
+}
+
+static void other_formats(void **state)
+{
+    relay_buf_t scratch = relay_buf(text, sizeof(text));
+
+    (void)state;
+    translated("all", "n", "openai-chat", "kc anthropic-messages");
+    check_span(plan.candidates[0].upstream_model, "up-c");
+    assert_ptr_equal(plan.candidates[0].offer,
+                     &relay_config_find_model(config, RELAY_SPAN("n"))->offers[0]);
+    /* the caller's own format wherever there is one, in the order of the pool */
+    translated("all", "m", "openai-chat", "ka openai-chat,kb openai-chat");
+    translated("all", "m", "anthropic-messages", "ka openai-chat,kb anthropic-messages");
+    /* of several offers the one in the format that is used */
+    translated("all", "two", "anthropic-messages", "kb anthropic-messages");
+    check_span(plan.candidates[0].upstream_model, "two-messages");
+    /* by pattern */
+    translated("all", "a-new", "anthropic-messages", "ka openai-chat");
+    assert_null(plan.candidates[0].offer);
+    /* what has no codec stays what it is */
+    assert_int_equal(relay_route_plan(config, key_named("all"), RELAY_SPAN("n"),
+                                      relay_wire_find(RELAY_SPAN("openai-embeddings")), true, 42,
+                                      &plan, &scratch, &error),
+                     RELAY_ERR_FORMAT_UNAVAILABLE);
 }
 
 /* ---- unknown paths --------------------------------------------------------------- */
@@ -594,16 +643,18 @@ static void listed(const char *key, unsigned dialect, const char *expected)
 static void models_are_listed(void **state)
 {
     (void)state;
-    listed("all", 0, "a-listed both listed-1 m relay/echo two x x@2024");
-    listed("all", 1, "both listed-1 m n relay/echo two x");
+    /* what is offered in another format only can be reached, too */
+    listed("all", 0, "a-listed both listed-1 m n relay/echo two x x@2024");
+    listed("all", 1, "a-listed both listed-1 m n relay/echo two x x@2024");
     listed("b", 0, "both listed-1 m relay/echo two x");
     listed("some", 0, "a-listed m");
     listed("narrow", 1, "n");
-    listed("narrow", 0, "");
+    listed("narrow", 0, "n");
     listed("none", 0, "both relay/echo");
     provider_key("kb")->active = false;
+    listed("all", 0, "a-listed both m n relay/echo x@2024");
+    provider_key("kc")->active = false;
     listed("all", 0, "a-listed both m relay/echo x@2024");
-    listed("all", 1, "both n relay/echo");
 }
 
 /* Of a key that is in no document, only the policy is one of the configuration. */
@@ -616,14 +667,14 @@ static void keys_from_elsewhere(void **state)
     (void)state;
     key.policy = relay_config_find_policy(config, RELAY_SPAN("all"));
     assert_non_null(key.policy);
-    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0), 1, &plan,
-                                      &scratch, &error),
+    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0), false, 1,
+                                      &plan, &scratch, &error),
                      RELAY_ERR_NONE);
     check_span(plan.candidates[0].key->name, "ka");
-    assert_int_equal(relay_route_models(config, &key, relay_dialect_at(0), NULL, 0), 8);
+    assert_int_equal(relay_route_models(config, &key, relay_dialect_at(0), NULL, 0), 9);
     key.models.items = &narrow;
-    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0), 1, &plan,
-                                      &scratch, &error),
+    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0), false, 1,
+                                      &plan, &scratch, &error),
                      RELAY_ERR_MODEL_NOT_ALLOWED);
     assert_non_null(memmem(error.message.base, error.message.len, "relay key \"rk\"", 14));
 }
@@ -683,10 +734,10 @@ static void listing_has_a_capacity(void **state)
     (void)state;
     memset(views, 0, sizeof(views));
     assert_int_equal(relay_route_models(config, key_named("all"), relay_dialect_at(0), views, 2),
-                     8);
+                     9);
     check_span(views[1].id, "both");
     assert_null(views[2].id.base);
-    assert_int_equal(relay_route_models(config, key_named("all"), relay_dialect_at(0), NULL, 0), 8);
+    assert_int_equal(relay_route_models(config, key_named("all"), relay_dialect_at(0), NULL, 0), 9);
     assert_int_equal(relay_route_models(config, key_named("narrow"), relay_dialect_at(1), views, 3),
                      1);
     check_span(views[0].id, "n");
@@ -722,6 +773,7 @@ int main(void)
         cmocka_unit_test_setup(many_hosts_without_keys, activate),
         cmocka_unit_test_setup(echo_hosts, activate),
         cmocka_unit_test_setup(messages_follow_what_is_in_scratch, activate),
+        cmocka_unit_test_setup(other_formats, activate),
         cmocka_unit_test_setup(passthrough, activate),
         cmocka_unit_test_setup(passthrough_refused, activate),
         cmocka_unit_test_setup(models_are_listed, activate),

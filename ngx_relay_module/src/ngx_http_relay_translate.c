@@ -1,0 +1,616 @@
+
+/*
+ * Attempts at hosts that speak another format than the caller. The request is
+ * written anew from the client's bytes for each of them; the answer goes back
+ * whole, or event by event as it comes. What to write is decided in core
+ * (translate.h); here are memory, output and the headers.
+ *
+ *   ctx->body -> translate_request -> attempt
+ *   caller <- emit <- translate_item <- splitter <- attempt
+ *   caller <- held <- translate_whole <- attempt
+ *
+ * One translation is kept per request, and its memory is a pool of its own, so
+ * that a second attempt does not add to the first.
+ */
+
+
+#include "ngx_http_relay_translate.h"
+
+#include "wire_headers.h"
+
+
+/* output of one event, kept by the worker; longer ones are given back */
+#define NGX_HTTP_RELAY_SCRATCH_SIZE  65536
+
+/* what reader, order and writer of one stream may keep, each */
+#define NGX_HTTP_RELAY_KEPT_MAX      NGX_HTTP_RELAY_EVENT_MAX
+
+#define NGX_HTTP_RELAY_NOTES_MAX     2048
+
+
+static ngx_http_relay_translated_t *ngx_http_relay_translated_create(
+    ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_translated_cleanup(void *data);
+static ngx_int_t ngx_http_relay_translated_renew(
+    ngx_http_relay_translated_t *translated);
+static void *ngx_http_relay_translated_alloc(void *owner, size_t size);
+static ngx_uint_t ngx_http_relay_strict(ngx_http_request_t *r);
+static ngx_int_t ngx_http_relay_note_refusal(ngx_http_relay_ctx_t *ctx,
+    relay_error_t *error);
+static ngx_int_t ngx_http_relay_translate_forward(ngx_http_relay_ctx_t *ctx);
+static ngx_uint_t ngx_http_relay_stays(ngx_http_relay_ctx_t *ctx,
+    relay_span_t name);
+static ngx_uint_t ngx_http_relay_scratch(ngx_http_relay_translated_t *translated);
+static ngx_int_t ngx_http_relay_scratch_out(
+    ngx_http_relay_translated_t *translated);
+static bool ngx_http_relay_scratch_room(relay_output_t *output, size_t size);
+static void *ngx_http_relay_translated_resize(void *owner, void *block,
+    size_t size);
+static void ngx_http_relay_observe(ngx_http_relay_ctx_t *ctx);
+
+
+/* between calls it holds nothing: every call hands on what it has written */
+
+static struct {
+    u_char                          *data;
+    size_t                           size;
+} ngx_http_relay_scratch_memory;
+
+
+ngx_int_t
+ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx)
+{
+    relay_span_t                  body;
+    relay_translation_t          *translation;
+    const relay_candidate_t      *candidate;
+    ngx_http_relay_translated_t  *translated;
+
+    candidate = ctx->attempt.candidate;
+
+    if (ctx->match.operation != RELAY_OP_GENERATE
+        || candidate->wire == ctx->match.wire)
+    {
+        return NGX_OK;
+    }
+
+    translated = ctx->translation;
+
+    if (translated == NULL) {
+        translated = ngx_http_relay_translated_create(ctx);
+        if (translated == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_http_relay_translated_renew(translated) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    translation = &translated->translation;
+
+    ngx_memzero(translation, sizeof(relay_translation_t));
+
+    translation->arena = &translated->arena;
+    translation->caller = relay_codec_of(ctx->match.wire);
+    translation->upstream = relay_codec_of(candidate->wire);
+    translation->target.model = candidate->upstream_model;
+    translation->strict = ngx_http_relay_strict(ctx->request);
+    translation->request_id = relay_span(ctx->request_id_data,
+                                         NGX_HTTP_RELAY_REQUEST_ID_LEN);
+    translation->created_s = ngx_time();
+
+    if (relay_translate_request(translation, ngx_http_relay_span(&ctx->body),
+                                &body)
+        != RELAY_ERR_NONE)
+    {
+        return ngx_http_relay_note_refusal(ctx, &translation->error);
+    }
+
+    translated->body.data = (u_char *) body.base;
+    translated->body.len = body.len;
+
+    if (ngx_http_relay_translate_forward(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->attempt.translated = translated;
+
+    return NGX_OK;
+}
+
+
+static ngx_http_relay_translated_t *
+ngx_http_relay_translated_create(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_pool_cleanup_t           *cln;
+    ngx_http_relay_translated_t  *translated;
+
+    cln = ngx_pool_cleanup_add(ctx->request->pool, 0);
+    translated = ngx_palloc(ctx->request->pool,
+                            sizeof(ngx_http_relay_translated_t));
+
+    if (cln == NULL || translated == NULL) {
+        return NULL;
+    }
+
+    translated->ctx = ctx;
+    translated->pool = NULL;
+    translated->streaming = 0;
+
+    cln->handler = ngx_http_relay_translated_cleanup;
+    cln->data = translated;
+
+    ctx->translation = translated;
+
+    return translated;
+}
+
+
+static void
+ngx_http_relay_translated_cleanup(void *data)
+{
+    ngx_http_relay_translated_t *translated = data;
+
+    if (translated->streaming) {
+        relay_stream_free(&translated->stream);
+        translated->streaming = 0;
+    }
+
+    if (translated->pool) {
+        ngx_destroy_pool(translated->pool);
+        translated->pool = NULL;
+    }
+}
+
+
+/* what the attempt before has used is given back */
+
+static ngx_int_t
+ngx_http_relay_translated_renew(ngx_http_relay_translated_t *translated)
+{
+    ngx_http_relay_translated_cleanup(translated);
+
+    translated->pool = ngx_create_pool(NGX_HTTP_RELAY_BLOCK,
+                                  translated->ctx->request->connection->log);
+    if (translated->pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    translated->arena.allocate = ngx_http_relay_translated_alloc;
+    translated->arena.owner = translated->pool;
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_relay_translated_alloc(void *owner, size_t size)
+{
+    return ngx_pcalloc(owner, size);
+}
+
+
+static ngx_uint_t
+ngx_http_relay_strict(ngx_http_request_t *r)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_http_relay_request_header(r, "x-relay-strict",
+                                      sizeof("x-relay-strict") - 1);
+
+    return h != NULL
+           && (relay_span_eq(ngx_http_relay_span(&h->value), RELAY_SPAN("1"))
+               || relay_span_case_eq(ngx_http_relay_span(&h->value),
+                                     RELAY_SPAN("true")));
+}
+
+
+/* NGX_DECLINED: the candidate cannot take it; why is kept for the caller */
+
+static ngx_int_t
+ngx_http_relay_note_refusal(ngx_http_relay_ctx_t *ctx, relay_error_t *error)
+{
+    size_t          len;
+    u_char         *p;
+    relay_error_t  *kept;
+
+    if (error->code == RELAY_ERR_INTERNAL) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->refusal.code) {
+        return NGX_DECLINED;
+    }
+
+    /* the attempt's memory does not last */
+
+    len = error->message.len + error->param.len;
+
+    p = ngx_pnalloc(ctx->request->pool, len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    kept = &ctx->refusal;
+    *kept = *error;
+
+    kept->message.base = p;
+    p = ngx_cpymem(p, error->message.base, error->message.len);
+    kept->param.base = p;
+    ngx_memcpy(p, error->param.base, error->param.len);
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * The headers that pass, but for those that only the caller's vendor
+ * understands, and with the type of the body that is sent.
+ */
+
+static ngx_int_t
+ngx_http_relay_translate_forward(ngx_http_relay_ctx_t *ctx)
+{
+    u_char                       *p, *last, *line, *end;
+    ngx_str_t                    *forward;
+    relay_span_t                  name;
+    ngx_http_relay_translated_t  *translated;
+
+    static ngx_str_t  type = ngx_string("content-type: application/json" CRLF);
+
+    translated = ctx->translation;
+    forward = &translated->forward;
+
+    p = ngx_pnalloc(translated->pool, ctx->forward.len + type.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    forward->data = p;
+    last = ctx->forward.data + ctx->forward.len;
+
+    for (line = ctx->forward.data; line < last; line = end) {
+
+        end = ngx_strlchr(line, last, LF);
+        end = end ? end + 1 : last;
+
+        name = relay_span(line, ngx_strlchr(line, end, ':') - line);
+
+        if (!ngx_http_relay_stays(ctx, name)) {
+            p = ngx_cpymem(p, line, end - line);
+        }
+    }
+
+    p = ngx_cpymem(p, type.data, type.len);
+    forward->len = p - forward->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_relay_stays(ngx_http_relay_ctx_t *ctx, relay_span_t name)
+{
+    return relay_span_case_eq(name, RELAY_SPAN("content-type"))
+           || relay_span_case_eq(name, RELAY_SPAN("accept"))
+           || relay_wire_owns_header(ctx->match.dialect, name);
+}
+
+
+/* of the provider's answer, those that only its own clients understand go */
+
+void
+ngx_http_relay_translate_headers(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_uint_t                i, kept;
+    ngx_http_relay_try_t     *attempt;
+    const relay_dialect_t    *dialect;
+    ngx_http_relay_header_t  *h;
+
+    attempt = &ctx->attempt;
+    dialect = attempt->candidate->wire->dialect;
+
+    if (dialect == ctx->match.dialect) {
+        return;
+    }
+
+    h = attempt->headers.elts;
+    kept = 0;
+
+    for (i = 0; i < attempt->headers.nelts; i++) {
+        if (!relay_wire_owns_header(dialect, ngx_http_relay_span(&h[i].name))) {
+            h[kept++] = h[i];
+        }
+    }
+
+    attempt->headers.nelts = kept;
+}
+
+
+ngx_int_t
+ngx_http_relay_translate_notes(ngx_http_relay_ctx_t *ctx, ngx_pool_t *pool,
+    ngx_str_t *value)
+{
+    relay_buf_t           out;
+    relay_translation_t  *translation;
+
+    ngx_str_null(value);
+
+    if (ctx->attempt.translated == NULL) {
+        return NGX_OK;
+    }
+
+    translation = &ctx->attempt.translated->translation;
+
+    if (translation->notes == NULL) {
+        return NGX_OK;
+    }
+
+    value->data = ngx_pnalloc(pool, NGX_HTTP_RELAY_NOTES_MAX);
+    if (value->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    out = relay_buf(value->data, NGX_HTTP_RELAY_NOTES_MAX);
+    relay_translation_put_notes(translation, &out);
+    value->len = relay_buf_span(&out).len;
+
+    return NGX_OK;
+}
+
+
+/* the held body becomes the caller's; NGX_ABORT: it is none, or an error */
+
+ngx_int_t
+ngx_http_relay_translate_whole(ngx_http_relay_ctx_t *ctx)
+{
+    relay_span_t           response;
+    relay_error_code_t     code;
+    ngx_http_relay_try_t  *attempt;
+
+    attempt = &ctx->attempt;
+
+    code = relay_translate_response(&attempt->translated->translation,
+                                    ngx_http_relay_span(&attempt->held),
+                                    &response);
+
+    if (code == RELAY_ERR_INTERNAL) {
+        return NGX_ERROR;
+    }
+
+    if (code != RELAY_ERR_NONE) {
+        attempt->failure = code;
+        return NGX_ABORT;
+    }
+
+    attempt->held.data = (u_char *) response.base;
+    attempt->held.len = response.len;
+
+    ngx_str_set(&attempt->content_type, "application/json");
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_relay_translate_open(ngx_http_relay_ctx_t *ctx)
+{
+    relay_stream_options_t        options;
+    ngx_http_relay_translated_t  *translated;
+
+    translated = ctx->attempt.translated;
+
+    translated->output.buf = relay_buf(NULL, 0);
+    translated->output.room = ngx_http_relay_scratch_room;
+
+    options.translation = &translated->translation;
+    options.output = &translated->output;
+    options.memory.resize = ngx_http_relay_translated_resize;
+    options.memory.owner = NULL;
+    options.kept_max = NGX_HTTP_RELAY_KEPT_MAX;
+
+    relay_stream_open(&translated->stream, &options);
+
+    translated->streaming = 1;
+}
+
+
+static void *
+ngx_http_relay_translated_resize(void *owner, void *block, size_t size)
+{
+    if (size == 0) {
+        ngx_free(block);
+        return NULL;
+    }
+
+    return realloc(block, size);
+}
+
+
+ngx_int_t
+ngx_http_relay_translate_item(ngx_http_relay_ctx_t *ctx,
+    relay_sse_item_t *item, relay_event_class_t *class)
+{
+    ngx_http_relay_translated_t  *translated;
+
+    translated = ctx->attempt.translated;
+
+    if (!ngx_http_relay_scratch(translated)) {
+        return NGX_ERROR;
+    }
+
+    *class = relay_stream_item(&translated->stream, item);
+
+    ngx_http_relay_observe(ctx);
+
+    return ngx_http_relay_scratch_out(translated);
+}
+
+
+/* a provider's comment, for a caller whose format may have another sign of life */
+
+ngx_int_t
+ngx_http_relay_translate_ping(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_http_relay_translated_t  *translated;
+
+    translated = ctx->attempt.translated;
+
+    if (!ngx_http_relay_scratch(translated)) {
+        return NGX_ERROR;
+    }
+
+    relay_stream_ping(&translated->stream);
+
+    return ngx_http_relay_scratch_out(translated);
+}
+
+
+ngx_int_t
+ngx_http_relay_translate_end(ngx_http_relay_ctx_t *ctx, relay_error_code_t why)
+{
+    relay_error_t                 error;
+    relay_stream_translation_t   *stream;
+    ngx_http_relay_translated_t  *translated;
+
+    translated = ctx->attempt.translated;
+    stream = &translated->stream;
+
+    if (stream->over) {
+        return NGX_OK;
+    }
+
+    if (!ngx_http_relay_scratch(translated)) {
+        return NGX_ERROR;
+    }
+
+    if (stream->reader.finished) {
+        (void) relay_stream_close(stream);
+    }
+
+    if (!stream->over) {
+        ngx_memzero(&error, sizeof(relay_error_t));
+        error.code = why;
+
+        relay_stream_fail(stream, &error);
+    }
+
+    if (stream->failed) {
+        ctx->error = why;
+    }
+
+    ngx_http_relay_observe(ctx);
+
+    return ngx_http_relay_scratch_out(translated);
+}
+
+
+/* what others read of a stream, whoever reads its events */
+
+static void
+ngx_http_relay_observe(ngx_http_relay_ctx_t *ctx)
+{
+    relay_span_t                 word;
+    relay_stream_t              *seen;
+    relay_stream_translation_t  *stream;
+
+    seen = &ctx->stream;
+    stream = &ctx->attempt.translated->stream;
+
+    seen->usage = stream->reader.usage;
+    seen->content_seen = stream->content_seen;
+    seen->finish_seen = stream->reader.finished;
+    seen->end_seen = stream->over && !stream->failed;
+    seen->error_seen = stream->failed;
+    seen->error_status = stream->failed ? stream->status : 0;
+
+    if (stream->stop != RELAY_STOP_UNSET && seen->finish[0] == '\0') {
+        word = relay_stop_word(stream->stop);
+        ngx_memcpy(seen->finish, word.base, word.len);
+        seen->finish[word.len] = '\0';
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_relay_scratch(ngx_http_relay_translated_t *translated)
+{
+    if (ngx_http_relay_scratch_memory.data == NULL) {
+        ngx_http_relay_scratch_memory.data =
+                     ngx_http_relay_translated_resize(NULL, NULL,
+                                              NGX_HTTP_RELAY_SCRATCH_SIZE);
+
+        if (ngx_http_relay_scratch_memory.data == NULL) {
+            return 0;
+        }
+
+        ngx_http_relay_scratch_memory.size = NGX_HTTP_RELAY_SCRATCH_SIZE;
+    }
+
+    translated->output.buf = relay_buf(ngx_http_relay_scratch_memory.data,
+                                       ngx_http_relay_scratch_memory.size);
+
+    return 1;
+}
+
+
+/* to the pending output; a scratch that has grown is given back */
+
+static ngx_int_t
+ngx_http_relay_scratch_out(ngx_http_relay_translated_t *translated)
+{
+    ngx_int_t     rc;
+    relay_buf_t  *buf;
+
+    buf = &translated->output.buf;
+
+    rc = relay_buf_ok(buf)
+         ? ngx_http_relay_emit(translated->ctx, relay_buf_span(buf))
+         : NGX_ERROR;
+
+    *buf = relay_buf(NULL, 0);
+
+    if (ngx_http_relay_scratch_memory.size > NGX_HTTP_RELAY_SCRATCH_SIZE) {
+        ngx_free(ngx_http_relay_scratch_memory.data);
+        ngx_http_relay_scratch_memory.data = NULL;
+        ngx_http_relay_scratch_memory.size = 0;
+    }
+
+    return rc;
+}
+
+
+static bool
+ngx_http_relay_scratch_room(relay_output_t *output, size_t size)
+{
+    u_char                       *data;
+    ngx_http_relay_translated_t  *translated;
+
+    translated = (ngx_http_relay_translated_t *)
+                     ((u_char *) output
+                      - offsetof(ngx_http_relay_translated_t, output));
+
+    if (!relay_buf_ok(&output->buf)
+        || ngx_http_relay_emit(translated->ctx, relay_buf_span(&output->buf))
+           != NGX_OK)
+    {
+        return false;
+    }
+
+    if (size > ngx_http_relay_scratch_memory.size) {
+
+        data = ngx_http_relay_translated_resize(NULL,
+                                    ngx_http_relay_scratch_memory.data, size);
+        if (data == NULL) {
+            return false;
+        }
+
+        ngx_http_relay_scratch_memory.data = data;
+        ngx_http_relay_scratch_memory.size = size;
+    }
+
+    output->buf = relay_buf(ngx_http_relay_scratch_memory.data,
+                            ngx_http_relay_scratch_memory.size);
+
+    return true;
+}
