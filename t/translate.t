@@ -161,4 +161,26 @@ like $res->json->{error}{message}, qr/call_1/, 'R3 by its id';
 is @{$mock{messages}->requests(0)}, $before, 'R3 before anything is sent';
 is $res->header('x-relay-attempts'), 0, 'R3 no attempt is counted';
 
+# ---- long bodies are translated in a thread ------------------------------------
+
+my $long = join ' ', map { "word$_" } 1 .. 200_000;
+$res = ask('chat', 'messages', messages => [{role => 'user', content => $long}]);
+is $res->status, 200, 'a body of 2 MB';
+ok $mock{messages}->request(-1)->json->{messages}[0]{content}[0]{text} eq $long, 'arrives whole';
+$before = @{$mock{messages}->requests(0)};
+$res = ask('chat', 'messages', messages => [{role => 'user', content => $long}, {role => 'clown', content => 'x'}]);
+is $res->status, 400, 'a long one that is wrong';
+is $res->json->{error}{param}, 'messages[1].role', 'is refused by its place';
+is @{$mock{messages}->requests(0)}, $before, 'before anything is sent';
+mode(messages => 'limit');
+is ask('chat', 'messages', messages => [{role => 'user', content => $long}])->status, 429, 'one that fails';
+mode(messages => '');
+for (1 .. 5) {
+    my $c = $t->client;
+    $c->request(POST => '/v1/chat/completions', headers => auth(), body => {model => 'only_messages',
+        messages => [{role => 'user', content => $long}]});
+    $c->close;
+}
+is ask('chat', 'messages')->status, 200, 'callers who leave meanwhile do no harm';
+
 $t->done;

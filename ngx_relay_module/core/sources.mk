@@ -49,6 +49,7 @@ RELAY_CORE_SOURCES = \
 	codec_tools.c \
 	translate.c \
 	translate_order.c \
+	translate_keep.c \
 	translate_stream.c \
 	wire_codecs.c \
 	wire_openai_chat_codec.c \

@@ -96,6 +96,12 @@ relay_span_t relay_translate_error(relay_translation_t *translation, relay_span_
  * become '?'. Empty without notes. */
 void relay_translation_put_notes(const relay_translation_t *translation, relay_buf_t *out);
 
+/*
+ * Moves what the answer still needs into another arena, the translation's own from
+ * then on: the request's tree and text may go. False if that arena is empty.
+ */
+bool relay_translation_keep(relay_translation_t *translation, const relay_arena_t *arena);
+
 /* ---- streams: what a codec sees ------------------------------------------ */
 
 /*

@@ -135,6 +135,10 @@ typedef struct {
     ngx_resolver_t                  *resolver;
     ngx_msec_t                       resolver_timeout;
 
+#if (NGX_THREADS)
+    ngx_thread_pool_t               *threads;     /* for what takes milliseconds */
+#endif
+
     ngx_uint_t                       keepalive;   /* idle connections a worker */
     ngx_msec_t                       keepalive_timeout;
     ngx_flag_t                       core_dumps;

@@ -7,7 +7,7 @@
  */
 
 
-#include "ngx_http_relay.h"
+#include "ngx_http_relay_translate.h"
 
 #include <openssl/rand.h>
 
@@ -649,5 +649,7 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
         return;
     }
 
-    ngx_http_relay_upstream_start(r);
+    if (ngx_http_relay_translate_ahead(ctx) != NGX_AGAIN) {
+        ngx_http_relay_upstream_start(r);
+    }
 }

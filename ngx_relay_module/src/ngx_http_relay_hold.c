@@ -712,6 +712,10 @@ ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx, ngx_uint_t retry_after)
 
     if (attempt->translated && attempt->mode == NGX_HTTP_RELAY_STREAM) {
         ngx_str_set(&attempt->content_type, "text/event-stream; charset=utf-8");
+
+        if (ngx_http_relay_translate_settle(ctx) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     if (ngx_http_relay_set_headers(ctx, &attempt->headers,

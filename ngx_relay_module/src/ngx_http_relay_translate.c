@@ -27,12 +27,29 @@
 
 #define NGX_HTTP_RELAY_NOTES_MAX     2048
 
+/* longer bodies take more than half a millisecond */
+#define NGX_HTTP_RELAY_AHEAD_MIN     (96 * 1024)
 
+/* what an answer needs of its request is a few names */
+#define NGX_HTTP_RELAY_SETTLED_POOL  1024
+
+
+#if (NGX_THREADS)
+static void ngx_http_relay_ahead_thread(void *data, ngx_log_t *log);
+static void ngx_http_relay_ahead_event(ngx_event_t *ev);
+static void ngx_http_relay_ahead_done(ngx_http_request_t *r);
+#endif
+static ngx_int_t ngx_http_relay_translated_prepare(ngx_http_relay_ctx_t *ctx,
+    const relay_candidate_t *candidate);
+static ngx_uint_t ngx_http_relay_translates(ngx_http_relay_ctx_t *ctx,
+    const relay_candidate_t *candidate);
+static void ngx_http_relay_translated_write(
+    ngx_http_relay_translated_t *translated);
 static ngx_http_relay_translated_t *ngx_http_relay_translated_create(
     ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_translated_cleanup(void *data);
 static ngx_int_t ngx_http_relay_translated_renew(
-    ngx_http_relay_translated_t *translated);
+    ngx_http_relay_translated_t *translated, size_t size);
 static void *ngx_http_relay_translated_alloc(void *owner, size_t size);
 static ngx_uint_t ngx_http_relay_strict(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_note_refusal(ngx_http_relay_ctx_t *ctx,
@@ -58,20 +75,171 @@ static struct {
 
 
 ngx_int_t
+ngx_http_relay_translate_ahead(ngx_http_relay_ctx_t *ctx)
+{
+#if (NGX_THREADS)
+
+    ngx_thread_task_t            *task;
+    ngx_http_request_t           *r;
+    const relay_candidate_t      *candidate;
+
+    r = ctx->request;
+    candidate = &ctx->plan->candidates[0];
+
+    if (ctx->body.len < NGX_HTTP_RELAY_AHEAD_MIN
+        || ctx->rmcf->threads == NULL
+        || !ngx_http_relay_translates(ctx, candidate))
+    {
+        return NGX_OK;
+    }
+
+    /* whatever fails here is tried once more by the attempt itself */
+
+    if (ngx_http_relay_translated_prepare(ctx, candidate) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    task = ngx_thread_task_alloc(r->pool, 0);
+    if (task == NULL) {
+        return NGX_OK;
+    }
+
+    task->ctx = ctx->translation;
+    task->handler = ngx_http_relay_ahead_thread;
+    task->event.data = ctx;
+    task->event.handler = ngx_http_relay_ahead_event;
+    task->event.log = r->connection->log;
+
+    if (ngx_thread_task_post(ctx->rmcf->threads, task) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    /* a caller who leaves meanwhile waits for the thread, too */
+
+    r->main->blocked++;
+    r->aio = 1;
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_relay_ahead_done;
+
+    return NGX_AGAIN;
+
+#else
+
+    return NGX_OK;
+
+#endif
+}
+
+
+#if (NGX_THREADS)
+
+static void
+ngx_http_relay_ahead_thread(void *data, ngx_log_t *log)
+{
+    ngx_http_relay_translated_write(data);
+}
+
+
+static void
+ngx_http_relay_ahead_event(ngx_event_t *ev)
+{
+    ngx_connection_t      *c;
+    ngx_http_request_t    *r;
+    ngx_http_relay_ctx_t  *ctx;
+
+    ctx = ev->data;
+    r = ctx->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    r->main->blocked--;
+    r->aio = 0;
+
+    ctx->translation->ahead = &ctx->plan->candidates[0];
+
+    r->write_event_handler(r);
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* or the caller left, and nginx's own handler is here in place of this one */
+
+static void
+ngx_http_relay_ahead_done(ngx_http_request_t *r)
+{
+    if (r->aio) {
+        return;
+    }
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_http_relay_upstream_start(r);
+}
+
+#endif
+
+
+static ngx_uint_t
+ngx_http_relay_translates(ngx_http_relay_ctx_t *ctx,
+    const relay_candidate_t *candidate)
+{
+    return ctx->match.operation == RELAY_OP_GENERATE
+           && candidate->wire != ctx->match.wire;
+}
+
+
+ngx_int_t
 ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx)
 {
-    relay_span_t                  body;
-    relay_translation_t          *translation;
     const relay_candidate_t      *candidate;
     ngx_http_relay_translated_t  *translated;
 
     candidate = ctx->attempt.candidate;
 
-    if (ctx->match.operation != RELAY_OP_GENERATE
-        || candidate->wire == ctx->match.wire)
-    {
+    if (!ngx_http_relay_translates(ctx, candidate)) {
         return NGX_OK;
     }
+
+    if (ctx->translation == NULL || ctx->translation->ahead != candidate) {
+
+        if (ngx_http_relay_translated_prepare(ctx, candidate) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_http_relay_translated_write(ctx->translation);
+    }
+
+    translated = ctx->translation;
+    translated->ahead = NULL;
+
+    if (translated->code != RELAY_ERR_NONE) {
+        return ngx_http_relay_note_refusal(ctx, &translated->translation.error);
+    }
+
+    translated->body.data = (u_char *) translated->written.base;
+    translated->body.len = translated->written.len;
+
+    if (ngx_http_relay_translate_forward(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ctx->attempt.translated = translated;
+
+    return NGX_OK;
+}
+
+
+/* all that the writing needs: it may run in a thread */
+
+static ngx_int_t
+ngx_http_relay_translated_prepare(ngx_http_relay_ctx_t *ctx,
+    const relay_candidate_t *candidate)
+{
+    relay_translation_t          *translation;
+    ngx_http_relay_translated_t  *translated;
 
     translated = ctx->translation;
 
@@ -82,10 +250,13 @@ ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx)
         }
     }
 
-    if (ngx_http_relay_translated_renew(translated) != NGX_OK) {
+    if (ngx_http_relay_translated_renew(translated, NGX_HTTP_RELAY_BLOCK)
+        != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
+    translated->ahead = NULL;
     translation = &translated->translation;
 
     ngx_memzero(translation, sizeof(relay_translation_t));
@@ -99,23 +270,16 @@ ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx)
                                          NGX_HTTP_RELAY_REQUEST_ID_LEN);
     translation->created_s = ngx_time();
 
-    if (relay_translate_request(translation, ngx_http_relay_span(&ctx->body),
-                                &body)
-        != RELAY_ERR_NONE)
-    {
-        return ngx_http_relay_note_refusal(ctx, &translation->error);
-    }
-
-    translated->body.data = (u_char *) body.base;
-    translated->body.len = body.len;
-
-    if (ngx_http_relay_translate_forward(ctx) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    ctx->attempt.translated = translated;
-
     return NGX_OK;
+}
+
+
+static void
+ngx_http_relay_translated_write(ngx_http_relay_translated_t *translated)
+{
+    translated->code = relay_translate_request(&translated->translation,
+                                  ngx_http_relay_span(&translated->ctx->body),
+                                  &translated->written);
 }
 
 
@@ -166,11 +330,12 @@ ngx_http_relay_translated_cleanup(void *data)
 /* what the attempt before has used is given back */
 
 static ngx_int_t
-ngx_http_relay_translated_renew(ngx_http_relay_translated_t *translated)
+ngx_http_relay_translated_renew(ngx_http_relay_translated_t *translated,
+    size_t size)
 {
     ngx_http_relay_translated_cleanup(translated);
 
-    translated->pool = ngx_create_pool(NGX_HTTP_RELAY_BLOCK,
+    translated->pool = ngx_create_pool(size,
                                   translated->ctx->request->connection->log);
     if (translated->pool == NULL) {
         return NGX_ERROR;
@@ -356,6 +521,45 @@ ngx_http_relay_translate_notes(ngx_http_relay_ctx_t *ctx, ngx_pool_t *pool,
     value->len = relay_buf_span(&out).len;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_relay_translate_settle(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_int_t                     rc;
+    ngx_pool_t                   *old;
+    ngx_http_relay_translated_t  *translated;
+
+    translated = ctx->attempt.translated;
+
+    if (!ctx->request->upstream->request_body_sent) {
+
+        /* some of it is still to be sent */
+
+        return NGX_OK;
+    }
+
+    old = translated->pool;
+
+    translated->pool = ngx_create_pool(NGX_HTTP_RELAY_SETTLED_POOL,
+                                       ctx->request->connection->log);
+    if (translated->pool == NULL) {
+        translated->pool = old;
+        return NGX_ERROR;
+    }
+
+    translated->arena.owner = translated->pool;
+
+    rc = relay_translation_keep(&translated->translation, &translated->arena)
+         ? NGX_OK : NGX_ERROR;
+
+    ngx_str_null(&translated->body);
+    ngx_str_null(&translated->forward);
+
+    ngx_destroy_pool(old);
+
+    return rc;
 }
 
 

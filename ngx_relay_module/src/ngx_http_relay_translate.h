@@ -21,6 +21,10 @@ struct ngx_http_relay_translated_s {
     ngx_pool_t                      *pool;        /* of the attempt */
     relay_arena_t                    arena;       /* the same, for core */
 
+    const relay_candidate_t         *ahead;       /* NULL: not translated yet */
+    relay_error_code_t               code;        /* what came of it */
+    relay_span_t                     written;
+
     ngx_str_t                        body;        /* what is sent */
     ngx_str_t                        forward;     /* request headers that pass */
 
@@ -32,6 +36,11 @@ struct ngx_http_relay_translated_s {
 };
 
 
+/*
+ * A long body is translated in a thread before the first attempt. NGX_AGAIN: it
+ * is, ngx_http_relay_upstream_start() follows when it is done; NGX_OK: no need.
+ */
+ngx_int_t ngx_http_relay_translate_ahead(ngx_http_relay_ctx_t *ctx);
 /*
  * Writes the request of ctx->attempt, if its candidate speaks another format:
  * attempt.translated is set then. NGX_DECLINED: it cannot be said in that
@@ -45,6 +54,9 @@ ngx_int_t ngx_http_relay_translate_notes(ngx_http_relay_ctx_t *ctx,
     ngx_pool_t *pool, ngx_str_t *value);
 /* attempt.held, a whole answer; NGX_ABORT: attempt.failure is set; NGX_ERROR */
 ngx_int_t ngx_http_relay_translate_whole(ngx_http_relay_ctx_t *ctx);
+
+/* the stream is committed: gives back what only the request needed */
+ngx_int_t ngx_http_relay_translate_settle(ngx_http_relay_ctx_t *ctx);
 
 /* before the first item of an attempt's stream */
 void ngx_http_relay_translate_open(ngx_http_relay_ctx_t *ctx);

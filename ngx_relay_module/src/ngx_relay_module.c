@@ -332,6 +332,15 @@ ngx_http_relay_postconfiguration(ngx_conf_t *cf)
         return NGX_OK;
     }
 
+#if (NGX_THREADS)
+
+    rmcf->threads = ngx_thread_pool_add(cf, NULL);
+    if (rmcf->threads == NULL) {
+        return NGX_ERROR;
+    }
+
+#endif
+
     if (ngx_http_relay_upstream_conf(cf, rmcf) != NGX_OK
         || ngx_http_relay_resolver(cf, rmcf) != NGX_OK
         || ngx_http_relay_store_init_conf(cf, rmcf) != NGX_OK)
