@@ -96,11 +96,91 @@ static bool within_maker(change_t *change)
     return true;
 }
 
+/* ---- the last one that may do everything ---- */
+
+/* Set-up is open once: without such a token nobody gets in again. */
+#define USABLE_ADMIN                                                                               \
+    " revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"                           \
+    " AND workspace_id IS NULL AND spec ->> 'role' = 'admin'"                                      \
+    " AND (jsonb_array_length(coalesce(spec -> 'scopes', '[]')) = 0 OR spec -> 'scopes' ? '*')"
+
+static bool all_scopes(const json_t *scopes)
+{
+    for (size_t i = 0; i < json_array_size(scopes); i++)
+        if (strcmp(json_string_value(json_array_get(scopes, i)), "*") == 0)
+            return true;
+    return json_array_size(scopes) == 0;
+}
+
+/* Whether the change leaves it such a token, but for its end. */
+static bool stays_admin(const change_t *change)
+{
+    const json_t *spec = change->after;
+
+    return spec != NULL && (change->verb == NULL || strcmp(change->verb, "revoked") != 0) &&
+           strcmp(json_string_value(json_object_get(spec, "role")), "admin") == 0 &&
+           json_string_value(json_object_get(spec, "workspace")) == NULL &&
+           all_scopes(json_object_get(spec, "scopes"));
+}
+
+/* One at a time: of two requests that each take one of the last two, the second sees the first. */
+static bool lock_tokens(session_t *session)
+{
+    PGresult *row = session_query(session, "SELECT FROM installation FOR UPDATE", 0, NULL);
+    bool locked = row != NULL;
+
+    PQclear(row);
+    return locked;
+}
+
+/* 1: this one and no other is such a token; 0: not so; -1: the database failed. */
+static int is_last_admin(change_t *change)
+{
+    session_t *session = change->request->session;
+    PGresult *row = !lock_tokens(session)
+                        ? NULL
+                        : SESSION_QUERY(session,
+                                        "SELECT count(*) = 1 AND bool_and(id = $1::uuid)"
+                                        " FROM api_token WHERE" USABLE_ADMIN,
+                                        change->id);
+    int last = row == NULL ? -1 : PQgetvalue(row, 0, 0)[0] == 't';
+
+    PQclear(row);
+    return last;
+}
+
+/* 1: an end that is not there or has not come; 0: it has; -1: the database failed. */
+static int not_ended(change_t *change)
+{
+    PGresult *row =
+        SESSION_QUERY(change->request->session, "SELECT coalesce($1::timestamptz > now(), true)",
+                      json_string_value(json_object_get(change->after, "expires_at")));
+    int good = row == NULL ? -1 : PQgetvalue(row, 0, 0)[0] == 't';
+
+    PQclear(row);
+    return good;
+}
+
+static bool leaves_an_admin(change_t *change)
+{
+    problem_t *problem = &change->request->problem;
+    int stays = change->before == NULL ? 1 : stays_admin(change) ? not_ended(change) : 0;
+    int last = stays != 0 ? 0 : is_last_admin(change);
+
+    if (stays < 0 || last < 0)
+        return problem_set(problem, PROBLEM_UNAVAILABLE, "The database does not answer.");
+    return last == 0 ||
+           problem_set(problem, PROBLEM_CONFLICT,
+                       "\"%s\" is the last token that may do everything: without it nobody could"
+                       " manage this installation. Make another admin token first.",
+                       change->name);
+}
+
 static bool check(change_t *change)
 {
     char token[TOKEN_TEXT], digest[TOKEN_DIGEST_TEXT];
 
-    if (!within_maker(change))
+    if (!within_maker(change) || !leaves_an_admin(change))
         return false;
     if (change->after == NULL)
         return true;

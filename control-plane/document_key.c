@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access_token.h"
+#include "json_scan.h"
 #include "log.h"
 #include "reference.h"
 
-enum { WHY_MAX = 256, ORIGIN_MAX = 384 };
+enum { WHY_MAX = 256, ORIGIN_MAX = 384, SCOPE_MAX = 2048 };
 
 /* A row, and what is known of it. */
 typedef struct {
@@ -86,6 +88,57 @@ static bool open_value(document_build_t *build, const document_workspace_t *work
     return no(why, "its value does not open with the keys that relayd has");
 }
 
+/* ---- access tokens -------------------------------------------------------- */
+
+/* The catalog's hosts.NAME.auth.scope; "": there is none. */
+static void catalog_scope(const document_build_t *build, const char *name,
+                          char scope[SCOPE_MAX + 1])
+{
+    const document_t *catalog = &build->source->catalog.items[0];
+    const relay_span_t path[] = {RELAY_SPAN("hosts"), relay_span(name, strlen(name)),
+                                 RELAY_SPAN("auth"), RELAY_SPAN("scope")};
+    relay_json_value_t value = {RELAY_JSON_OBJECT, relay_span(catalog->text, catalog->len)};
+    relay_buf_t out = relay_buf(scope, SCOPE_MAX);
+    bool found = true;
+
+    for (size_t i = 0; found && i < sizeof(path) / sizeof(path[0]); i++) {
+        found = relay_json_members(value.text, &path[i], 1, &value);
+    }
+    found = found && relay_json_decode(value, &out) && relay_buf_ok(&out);
+    scope[found ? out.len : 0] = '\0';
+}
+
+/* scope: room for what it points to. */
+static access_host_t host_access(const document_build_t *build,
+                                 const document_workspace_t *workspace, const provider_key_t *key,
+                                 char scope[SCOPE_MAX + 1])
+{
+    const char *name = document_name_of(workspace, json_object_get(key->spec, "host"));
+    const json_t *own = json_object_get(json_object_get(workspace->document, "hosts"), name);
+
+    if (own != NULL) {
+        return access_host_of(own);
+    }
+    catalog_scope(build, name, scope);
+    return (access_host_t){.wanted = key->host->auth_type == RELAY_AUTH_OAUTH,
+                           .local = key->host->local,
+                           .scope = scope};
+}
+
+/* What workers shall have of it: a service account stays here. */
+static bool make_token(document_build_t *build, const document_workspace_t *workspace,
+                       const provider_key_t *key, secret_t *secret, char why[WHY_MAX])
+{
+    char scope[SCOPE_MAX + 1];
+    access_host_t host = host_access(build, workspace, key, scope);
+
+    if ((secret->len == 0 && !host.wanted) || access_token_publish(&host, secret, why, WHY_MAX)) {
+        return true;
+    }
+    build->unresolved += host.wanted;
+    return false;
+}
+
 /* ---- its entry ------------------------------------------------------------ */
 
 static json_t *sealed_entry(document_build_t *build, const document_workspace_t *workspace,
@@ -109,7 +162,9 @@ static json_t *entry_of(document_build_t *build, const document_workspace_t *wor
     secret_t secret = {NULL, 0};
     json_t *entry = NULL;
 
-    if (!open_value(build, workspace, key, &secret, why)) {
+    if (!open_value(build, workspace, key, &secret, why) ||
+        !make_token(build, workspace, key, &secret, why)) {
+        secret_free(&secret);
         return NULL;
     }
     entry = secret.len != 0 ? sealed_entry(build, workspace, key, &secret)

@@ -14,16 +14,17 @@
 
 #include "malloc_arena.h"
 #include "resource.h"
-#include "wire.h"
+#include "wire_variant.h"
 
 /* Members of CONFIG.md; what else a resource has is for people. */
-static const char *const host_members[] = {"base_url", "formats",      "auth",  "headers",
-                                           "serves",   "passthrough",  "local", "tls",
-                                           "timeouts", "stream_usage", "echo",  NULL};
+static const char *const host_members[] = {
+    "base_url", "formats", "variables", "dialect",  "auth",         "headers",     "serves",
+    "local",    "tls",     "echo",      "timeouts", "stream_usage", "passthrough", NULL};
 static const char *const model_members[] = {
-    "display_name",  "owned_by", "created", "context_tokens",
-    "output_tokens", "aliases",  "offers",  NULL};
-static const char *const offer_members[] = {"host", "id", "formats", NULL};
+    "display_name", "owned_by", "created",           "context_tokens",   "output_tokens", "refuses",
+    "thinking",     "aliases",  "reasoning_efforts", "reasoning_budget", "offers",        NULL};
+static const char *const offer_members[] = {
+    "host", "id", "formats", "output_tokens", "reasoning_efforts", "dialect", NULL};
 static const char *const member_members[] = {"key", "weight", "priority", NULL};
 static const char *const policy_members[] = {"pools",       "allow",        "deny",     "hosts",
                                              "passthrough", "max_attempts", "timeouts", NULL};
@@ -108,6 +109,20 @@ static bool host_builds(const char *name, json_t *entry, relay_config_fault_t *f
     return good;
 }
 
+static const relay_wire_t *format_of(const char *name)
+{
+    bool streams;
+    const relay_variant_t *variant =
+        name != NULL ? relay_variant_find(relay_span(name, strlen(name)), &streams) : NULL;
+
+    return variant != NULL ? variant->wire : NULL;
+}
+
+static bool format_known(const char *name)
+{
+    return format_of(name) != NULL;
+}
+
 /* Of an entry of the catalog, formats that the workers do not speak do not count. */
 static void drop_unknown_formats(json_t *formats)
 {
@@ -117,13 +132,13 @@ static void drop_unknown_formats(json_t *formats)
 
     json_object_foreach_safe(formats, next, name, value)
     {
-        if (relay_wire_find(relay_span(name, strlen(name))) == NULL) {
+        if (!format_known(name)) {
             json_object_del(formats, name);
         }
     }
     for (size_t i = json_array_size(formats); i-- > 0;) {
         name = json_string_value(json_array_get(formats, i));
-        if (name == NULL || relay_wire_find(relay_span(name, strlen(name))) == NULL) {
+        if (!format_known(name)) {
             json_array_remove(formats, i);
         }
     }
@@ -136,7 +151,8 @@ static bool drop_faulty_format(json_t *formats, const relay_config_fault_t *faul
     json_t *value;
     void *next;
 
-    if (at == NULL || json_object_size(formats) < 2) {
+    if (at == NULL || strstr(fault->path, ".auth.formats.") != NULL ||
+        json_object_size(formats) < 2) {
         return false;
     }
     at += strlen(".formats.");
@@ -157,6 +173,8 @@ static bool fit_host(const char *name, json_t *entry, bool patched, relay_config
 
     if (patched) {
         drop_unknown_formats(formats);
+        drop_unknown_formats(json_object_get(entry, "dialect"));
+        drop_unknown_formats(json_object_get(json_object_get(entry, "auth"), "formats"));
     }
     do {
         good = host_builds(name, entry, fault);
@@ -224,8 +242,7 @@ static bool find_reachable(document_build_t *build, document_workspace_t *worksp
 
 static bool format_fits(const relay_host_t *host, const char *name)
 {
-    const relay_wire_t *wire =
-        name != NULL ? relay_wire_find(relay_span(name, strlen(name))) : NULL;
+    const relay_wire_t *wire = format_of(name);
 
     return wire != NULL && (host->formats >> wire->index & 1) != 0;
 }
@@ -243,6 +260,7 @@ static json_t *fit_offer(const document_workspace_t *workspace, const json_t *gi
     }
     offer = keep(given, offer_members);
     json_object_set_new(offer, "host", json_string(name));
+    drop_unknown_formats(json_object_get(offer, "dialect"));
     formats = json_object_get(offer, "formats");
     before = json_array_size(formats);
     for (size_t i = before; i-- > 0;) {

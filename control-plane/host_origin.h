@@ -10,7 +10,8 @@
 
 enum { HOST_ORIGIN_MAX = 320 };
 
-/* The config document's entry, owned by the caller; NULL: there is no such host, no problem set. */
+/* The config document's entry, the variables of its base_url filled in, owned by the
+ * caller; NULL: there is no such host, no problem set. */
 json_t *host_effective(request_t *request, const char *name);
 
 /* `scheme://name:port` of its base_url; false: there is none, or it cannot be used. */

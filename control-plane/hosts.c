@@ -8,22 +8,33 @@
 #include "policy_fields.h"
 #include "url.h"
 
+enum { BASE_URL_MAX = 4096, VARIABLE_MAX = 64 + 1 };
+
 static const field_t glob_item = {
     .type = FIELD_TEXT, .min = 1, .max = 256, .description = "A pattern of model names."};
 static const field_t header_item = {
     .type = FIELD_TEXT, .max = 4096, .description = "The header's value."};
 
+static const field_t variable_item = {
+    .type = FIELD_TEXT, .min = 1, .max = 4096, .description = "The variable's value."};
+
 static const field_t auth_fields[] = {
-    {.name = "type", .type = FIELD_TEXT, .description = "header, none, or another way."},
+    {.name = "type",
+     .type = FIELD_TEXT,
+     .description = "header, none, sigv4, oauth-service-account, or another way."},
     {.name = "header", .type = FIELD_TEXT, .description = "The header that the key goes into."},
     {.name = "prefix",
      .type = FIELD_TEXT,
      .min = 0,
      .max = 256,
      .description = "What stands before the key."},
-    {.name = "service",
+    {.name = "formats",
+     .type = FIELD_ANY,
+     .description = "Formats for which the key goes elsewhere: header and prefix of each."},
+    {.name = "service", .type = FIELD_TEXT, .description = "What signatures are for."},
+    {.name = "region",
      .type = FIELD_TEXT,
-     .description = "Of the catalog: what signatures are for."},
+     .description = "Where signatures are for; by default the variable region."},
     {.name = "scope",
      .type = FIELD_TEXT,
      .max = 2048,
@@ -55,6 +66,14 @@ static const field_t fields[] = {
     {.name = "formats",
      .type = FIELD_ANY,
      .description = "The formats it speaks: an array, or an object with their paths."},
+    {.name = "variables",
+     .type = FIELD_MAP,
+     .max = 32,
+     .item = &variable_item,
+     .description = "What stands for {name} in its URL, paths and headers."},
+    {.name = "dialect",
+     .type = FIELD_ANY,
+     .description = "How it deviates inside a format, by format."},
     {.name = "auth",
      .type = FIELD_OBJECT,
      .schema = &auth_schema,
@@ -127,9 +146,49 @@ static const overlay_t overlay = {.resource = &host_resource,
                                   .catalog_table = "catalog_host",
                                   .built_in = "relay"};
 
+/* The value of the placeholder that text starts with, and its length; NULL: none. */
+static const char *value_at(const json_t *variables, const char *text, size_t *len)
+{
+    const char *end = *text == '{' ? strchr(text, '}') : NULL;
+    char name[VARIABLE_MAX];
+
+    if (end == NULL || (size_t)(end - text) > sizeof(name))
+        return NULL;
+
+    snprintf(name, sizeof(name), "%.*s", (int)(end - text - 1), text + 1);
+    *len = (size_t)(end - text) + 1;
+    return json_string_value(json_object_get(variables, name));
+}
+
+/* The base URL with the values of its variables, as the workers read it. */
+static void fill_base_url(json_t *host)
+{
+    const json_t *variables = json_object_get(host, "variables");
+    const char *text = json_string_value(json_object_get(host, "base_url")), *value;
+    char filled[BASE_URL_MAX];
+    size_t used = 0, len;
+
+    if (text == NULL || variables == NULL)
+        return;
+
+    while (*text != '\0') {
+        value = value_at(variables, text, &len);
+        len = value == NULL ? 1 : len;
+        used += (size_t)snprintf(filled + used, sizeof(filled) - used, "%.*s",
+                                 value == NULL ? 1 : BASE_URL_MAX, value == NULL ? text : value);
+        if (used >= sizeof(filled))
+            return; /* too long to be used, whatever it says */
+        text += len;
+    }
+    json_object_set_new(host, "base_url", json_string(filled));
+}
+
 json_t *host_effective(request_t *request, const char *name)
 {
-    return overlay_effective(request, &overlay, name);
+    json_t *host = overlay_effective(request, &overlay, name);
+
+    fill_base_url(host);
+    return host;
 }
 
 /* As relay_host_t.origin. */

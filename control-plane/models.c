@@ -13,6 +13,9 @@ static const field_t alias_item = {
 static const field_t format_item = {
     .type = FIELD_TEXT, .min = 1, .max = 64, .description = "A wire format."};
 
+static const field_t word_item = {
+    .type = FIELD_TEXT, .min = 1, .max = 64, .description = "A word of CONFIG.md."};
+
 static const field_t offer_fields[] = {
     {.name = "host",
      .type = FIELD_REFERENCE,
@@ -29,6 +32,19 @@ static const field_t offer_fields[] = {
      .max = 32,
      .item = &format_item,
      .description = "Formats in which it is offered there."},
+    {.name = "output_tokens",
+     .type = FIELD_INTEGER,
+     .min = 1,
+     .max = 9007199254740992LL,
+     .description = "Longest answer there."},
+    {.name = "reasoning_efforts",
+     .type = FIELD_LIST,
+     .max = 16,
+     .item = &word_item,
+     .description = "Efforts that it knows there."},
+    {.name = "dialect",
+     .type = FIELD_ANY,
+     .description = "How it deviates there inside a format, by format."},
     {.name = "pricing", .type = FIELD_ANY, .description = "What it costs there."},
     {.name = "facts", .type = FIELD_ANY, .description = "What the catalog knows besides."},
 };
@@ -55,6 +71,22 @@ static const field_t fields[] = {
      .min = 1,
      .max = 9007199254740992LL,
      .description = "Longest answer."},
+    {.name = "refuses",
+     .type = FIELD_LIST,
+     .max = 64,
+     .item = &word_item,
+     .description = "Fields of a request that it does not take."},
+    {.name = "thinking",
+     .type = FIELD_TEXT,
+     .description = "How it is told to think: budget, adaptive or effort."},
+    {.name = "reasoning_efforts",
+     .type = FIELD_LIST,
+     .max = 16,
+     .item = &word_item,
+     .description = "Efforts that it knows."},
+    {.name = "reasoning_budget",
+     .type = FIELD_ANY,
+     .description = "Bounds of a budget for thinking: min and max."},
     {.name = "aliases",
      .type = FIELD_LIST,
      .max = 256,

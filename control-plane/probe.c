@@ -5,15 +5,13 @@
 
 #include "probe.h"
 
-#include <curl/curl.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
-#include "address.h"
+#include "access_token.h"
+#include "outbound.h"
 
 enum { CONNECT_MS = 5000, TOTAL_MS = 15000, HEADER_MAX = SECRET_MAX + 256, URL_MAX = 2304 };
 
@@ -23,28 +21,6 @@ static size_t discard(char *data, size_t size, size_t count, void *owner)
     (void)data;
     (void)owner;
     return size * count;
-}
-
-static relay_span_t bytes_of(const struct sockaddr *address)
-{
-    const struct sockaddr_in *v4 = (const void *)address;
-    const struct sockaddr_in6 *v6 = (const void *)address;
-
-    return address->sa_family == AF_INET6 ? relay_span((const uint8_t *)&v6->sin6_addr, 16)
-                                          : relay_span((const uint8_t *)&v4->sin_addr, 4);
-}
-
-/* What the data plane refuses, the probe does not reach either. */
-static curl_socket_t open_public(void *owner, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    bool *refused = owner;
-    (void)purpose;
-
-    if (!relay_address_public(bytes_of(&address->addr))) {
-        *refused = true;
-        return CURL_SOCKET_BAD;
-    }
-    return socket(address->family, address->socktype, address->protocol);
 }
 
 static const char *text_of(const json_t *object, const char *name, const char *fallback)
@@ -75,7 +51,7 @@ static bool takes_header(const json_t *host)
 {
     const char *type = text_of(json_object_get(host, "auth"), "type", "header");
 
-    return strcmp(type, "header") == 0 || strcmp(type, "none") == 0;
+    return strcmp(type, "header") == 0 || strcmp(type, "none") == 0 || access_host_of(host).wanted;
 }
 
 /* As it stands it would end the header, or start another one. */
@@ -159,18 +135,10 @@ static void run(CURL *curl, const json_t *host, const char *url, struct curl_sli
     bool refused = false;
     curl_off_t total_us = 0;
 
-    curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TOTAL_MS);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, discard);
-    if (!json_is_true(json_object_get(host, "local"))) {
-        curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_public);
-        curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, &refused);
-    }
+    if (!json_is_true(json_object_get(host, "local")))
+        outbound_public_only(curl, &refused);
 
     CURLcode code = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &probe->status);
@@ -189,8 +157,8 @@ static void run(CURL *curl, const json_t *host, const char *url, struct curl_sli
 void probe_key(const json_t *host, const secret_t *secret, probe_t *probe)
 {
     char url[URL_MAX];
-    CURL *curl = curl_easy_init();
-    bool possible = takes_header(host) && fits_header(secret);
+    bool possible = takes_header(host) && fits_header(secret) && url_of(host, url);
+    CURL *curl = possible ? outbound_open(url, CONNECT_MS, TOTAL_MS) : NULL;
     struct curl_slist *headers = possible ? headers_of(host, secret) : NULL;
 
     *probe = (probe_t){.outcome = "unavailable"};
@@ -200,7 +168,7 @@ void probe_key(const json_t *host, const secret_t *secret, probe_t *probe)
     else if (!fits_header(secret))
         say(probe, "refused",
             "The key has characters that no header can carry. Has it a line feed in it?");
-    else if (curl == NULL || headers == NULL || !url_of(host, url))
+    else if (curl == NULL || headers == NULL)
         say(probe, "unavailable", "The call could not be prepared.");
     else
         run(curl, host, url, headers, probe);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "access_token.h"
 #include "host_origin.h"
 #include "probe.h"
 #include "relayd.h"
@@ -26,8 +27,9 @@ static const char *const states[] = {"ready",      "disabled",      "moved",
      .flags = FIELD_WRITE_ONLY,                                                                    \
      .min = 0,                                                                                     \
      .max = SECRET_MAX,                                                                            \
-     .pattern = "^[!-~]*$",                                                                        \
-     .description = "The credential; never shown. Empty: the host needs none."},                   \
+     .pattern = "^[\t\n\r -~]*$",                                                                  \
+     .description = "The credential, or the JSON document of a service account; never shown."      \
+                    " Empty: the host needs none."},                                               \
     {                                                                                              \
         .name = "value_from", .type = FIELD_TEXT, .min = 5, .max = 1024,                           \
         .pattern = "^(env:|file:/|vault:).+$",                                                     \
@@ -129,6 +131,20 @@ static bool seal_value(change_t *change, const char *value, const char *version,
     return true;
 }
 
+/* What goes into a header has no spaces; of what becomes an access token, it is the other way. */
+static bool value_fits_host(change_t *change, const char *value)
+{
+    json_t *effective =
+        host_effective(change->request, json_string_value(json_object_get(change->after, "host")));
+    access_host_t host = access_host_of(effective);
+    secret_t secret = {.bytes = (unsigned char *)value, .len = strlen(value)};
+    char why[192];
+    bool ok = access_value_ok(&host, &secret, why, sizeof(why));
+
+    json_decref(effective);
+    return ok || problem_fault(&change->request->problem, "/value", "%s", why);
+}
+
 /* Exactly one of value and value_from; the other one, if there was one, is gone. */
 static bool take_value(change_t *change, const json_t *given, long long version_before)
 {
@@ -150,7 +166,7 @@ static bool take_value(change_t *change, const json_t *given, long long version_
 
     if (value != NULL) {
         json_object_del(change->after, "value_from");
-        return seal_value(change, value, version, origin);
+        return value_fits_host(change, value) && seal_value(change, value, version, origin);
     }
     json_object_set_new(change->after, "value_from", json_string(from));
     change_column(change, "sealed", NULL);
@@ -243,45 +259,58 @@ static bool moved(request_t *request, const json_t *shown, const char *sealed_fo
     return !same;
 }
 
-static bool opens(request_t *request, const PGresult *row, int index, const char *sealed_for)
+static bool open_row(request_t *request, const PGresult *row, int index, const char *sealed_for,
+                     secret_t *secret)
 {
     secret_place_t place = {.workspace_id = request->workspace_id,
                             .row_id = PQgetvalue(row, index, PQfnumber(row, "id")),
                             .version = PQgetvalue(row, index, PQfnumber(row, "secret_version")),
                             .origin = sealed_for};
-    secret_t secret = {.bytes = NULL};
-    bool ok = secret_open(relayd.secrets, request->session, &place,
-                          PQgetvalue(row, index, PQfnumber(row, "sealed")), &secret);
 
-    secret_free(&secret);
-    return ok;
+    return secret_open(relayd.secrets, request->session, &place,
+                       PQgetvalue(row, index, PQfnumber(row, "sealed")), secret);
 }
 
-static bool resolves(const char *reference, char *why, size_t why_size)
+/* What its host takes can be had of it: the secret, or a token in its place. */
+static bool usable(request_t *request, const json_t *shown, secret_t *secret, char *why,
+                   size_t why_size)
 {
-    secret_t secret = {.bytes = NULL};
-    bool ok = secret_resolve(reference, &secret, why, why_size);
+    json_t *effective = host_effective(request, json_string_value(json_object_get(shown, "host")));
+    access_host_t host = access_host_of(effective);
+    bool ok = access_token_take(&host, secret, why, why_size);
 
-    secret_free(&secret);
+    json_decref(effective);
     return ok;
 }
 
 /* A row that does not open is shown as such: skipped, it would look as if all were well. */
-static const char *state_of(request_t *request, const PGresult *row, int index, const json_t *shown,
-                            char *why, size_t why_size)
+static const char *judge_state(request_t *request, const PGresult *row, int index,
+                               const json_t *shown, secret_t *secret, char *why, size_t why_size)
 {
     const char *from = json_string_value(json_object_get(shown, "value_from"));
     const char *sealed_for = PQgetvalue(row, index, PQfnumber(row, "origin"));
 
-    if (from != NULL && !resolves(from, why, why_size))
+    if (from != NULL && !secret_resolve(from, secret, why, why_size))
         return "unresolved";
-    if (from == NULL && !opens(request, row, index, sealed_for)) {
+    if (from == NULL && !open_row(request, row, index, sealed_for, secret)) {
         snprintf(why, why_size, "The stored value does not open with the keys that relayd has.");
         return "undecryptable";
     }
     if (from == NULL && moved(request, shown, sealed_for, why, why_size))
         return "moved";
-    return json_is_true(json_object_get(shown, "disabled")) ? "disabled" : "ready";
+    if (json_is_true(json_object_get(shown, "disabled")))
+        return "disabled";
+    return usable(request, shown, secret, why, why_size) ? "ready" : "unresolved";
+}
+
+static const char *state_of(request_t *request, const PGresult *row, int index, const json_t *shown,
+                            char *why, size_t why_size)
+{
+    secret_t secret = {.bytes = NULL};
+    const char *state = judge_state(request, row, index, shown, &secret, why, why_size);
+
+    secret_free(&secret);
+    return state;
 }
 
 static bool show(request_t *request, const PGresult *row, int index, json_t *shown)
@@ -291,7 +320,7 @@ static bool show(request_t *request, const PGresult *row, int index, json_t *sho
     int origin = PQfnumber(row, "origin");
 
     json_object_set_new(shown, "state", json_string(state));
-    if (why[0] != '\0')
+    if (strcmp(state, "ready") != 0 && why[0] != '\0')
         json_object_set_new(shown, "state_reason", json_string(why));
     json_object_set_new(
         shown, "secret_version",
@@ -507,6 +536,10 @@ static bool test_row(request_t *request, PGresult *row, reply_t *reply)
     PQclear(row);
     request_end_session(request);
 
+    if (opened) {
+        access_host_t access = access_host_of(host);
+        opened = access_token_take(&access, &secret, probe.message, sizeof(probe.message));
+    }
     if (opened)
         probe_key(host, &secret, &probe);
     secret_free(&secret);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "access_token.h"
 #include "log.h"
 #include "reference.h"
 #include "relayd.h"
@@ -197,6 +198,7 @@ void publisher_stop(publisher_t *publisher)
     stop_thread(publisher, publisher->janitor);
     stop_thread(publisher, publisher->thread);
     references_forget(0);
+    access_tokens_forget();
     publisher_free(publisher);
 }
 

@@ -1,7 +1,7 @@
 /*
  * What the publisher must not wait for, in a thread of its own: references are
- * read again (Vault may take seconds), and what has expired is swept out. A
- * change takes a revision like any other. See publisher.h.
+ * read again and access tokens renewed (others may take seconds), and what has
+ * expired is swept out. A change takes a revision like any other. See publisher.h.
  */
 
 #include "publisher.h"
@@ -12,11 +12,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "access_token.h"
 #include "log.h"
 #include "reference.h"
 #include "relayd.h"
 
-enum { LEASE_MS = 2000, SWEEP_EVERY_S = 600, RETRY_S = 5 };
+enum {
+    LEASE_MS = 2000,
+    SWEEP_EVERY_S = 600,
+    RETRY_S = 5,
+    RETRY_FIRST_S = 1,
+    TAKE_OVER_S = 240 /* tokens are renewed 300 s before their end */
+};
 
 static bool run(session_t *session, const char *sql, const char *value)
 {
@@ -26,7 +33,28 @@ static bool run(session_t *session, const char *sql, const char *value)
     return done != NULL;
 }
 
+static time_t now_s(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 /* ---- references ----------------------------------------------------------- */
+
+/* What the thread knows from one round to the next. */
+typedef struct {
+    publisher_t *publisher;
+    json_t *changed;   /* references with a new value that is not recorded yet */
+    json_t *failing;   /* those that could not be read */
+    long long pause_s; /* before they are tried again; 0: there are none */
+    time_t retry_at;   /* when that is */
+    time_t refresh_at; /* all of them */
+    bool new_tokens;   /* access tokens that are not recorded yet */
+    time_t foreign_at; /* since then another relayd's are published; 0: ours */
+    time_t sweep_at;
+} janitor_t;
 
 /* All that are in use; the transaction is over when they are read. NULL: the database is away. */
 static json_t *references_in_use(session_t *session)
@@ -51,23 +79,52 @@ static json_t *references_in_use(session_t *session)
     return list;
 }
 
-/* Those whose value is another one now go into changed. */
-static void refresh(const publisher_t *publisher, const json_t *references, json_t *changed)
+static void refresh_one(janitor_t *janitor, json_t *reference)
+{
+    const char *text = json_string_value(reference);
+    bool failed;
+
+    if (reference_refresh(text, &failed)) {
+        log_event(LOG_INFO, "a reference has a new value", "reference", text, NULL);
+        json_array_append(janitor->changed, reference);
+    }
+    if (failed) {
+        json_array_append(janitor->failing, reference);
+    }
+}
+
+/* Vault may be back soon or be away for hours: it is asked again more and more seldom. */
+static void set_pause(janitor_t *janitor, bool all)
+{
+    long long most_s = janitor->publisher->relayd->settings.reference_refresh_s;
+
+    if (json_array_size(janitor->failing) == 0) {
+        janitor->pause_s = 0;
+    } else if (janitor->pause_s == 0) {
+        janitor->pause_s = RETRY_FIRST_S;
+    } else if (!all) {
+        janitor->pause_s *= 2;
+    }
+    janitor->pause_s = janitor->pause_s < most_s ? janitor->pause_s : most_s;
+    janitor->retry_at = now_s() + (time_t)janitor->pause_s;
+}
+
+/* All of these are read again. */
+static void refresh(janitor_t *janitor, json_t *references, bool all)
 {
     json_t *reference;
     size_t i;
 
+    json_decref(janitor->failing);
+    janitor->failing = json_array();
     json_array_foreach(references, i, reference)
     {
-        const char *text = json_string_value(reference);
-        if (atomic_load(&publisher->stopping)) {
+        if (atomic_load(&janitor->publisher->stopping)) {
             return;
         }
-        if (reference_refresh(text)) {
-            log_event(LOG_INFO, "a reference has a new value", "reference", text, NULL);
-            json_array_append(changed, reference);
-        }
+        refresh_one(janitor, reference);
     }
+    set_pause(janitor, all);
 }
 
 /* The value is another one: so is its version, and the configuration's revision. */
@@ -91,25 +148,78 @@ static bool record_changes(session_t *session, const json_t *changed)
     return good;
 }
 
-/* changed keeps what could not be recorded yet. */
-static bool refresh_references(publisher_t *publisher, session_t *session, json_t *changed)
+/* What could not be recorded is kept for the next round. */
+static bool record(janitor_t *janitor, session_t *session)
 {
-    json_t *references = references_in_use(session);
-    bool good = references != NULL;
+    bool good = json_array_size(janitor->changed) == 0 && !janitor->new_tokens;
 
-    if (good) {
-        refresh(publisher, references, changed);
-    }
-    json_decref(references);
-    references_forget(publisher->relayd->settings.reference_refresh_s * 3 + 60);
-    if (good && json_array_size(changed) != 0) {
-        good = record_changes(session, changed);
-        if (good) {
-            json_array_clear(changed);
-            publisher_wake(publisher);
-        }
+    if (!good && record_changes(session, janitor->changed)) {
+        json_array_clear(janitor->changed);
+        janitor->new_tokens = false;
+        publisher_wake(janitor->publisher);
+        good = true;
     }
     return good;
+}
+
+/* All of them when it is their time, else those that failed. */
+static bool refresh_references(janitor_t *janitor, session_t *session)
+{
+    long long every_s = janitor->publisher->relayd->settings.reference_refresh_s;
+    bool all = now_s() >= janitor->refresh_at;
+    json_t *references;
+
+    if (!all && (janitor->pause_s == 0 || now_s() < janitor->retry_at)) {
+        return true;
+    }
+    references = all ? references_in_use(session) : json_incref(janitor->failing);
+    if (references == NULL) {
+        return false;
+    }
+    refresh(janitor, references, all);
+    json_decref(references);
+    if (all) {
+        janitor->refresh_at = now_s() + every_s;
+        references_forget(every_s * 3 + 60);
+    }
+    return true;
+}
+
+/* ---- access tokens -------------------------------------------------------- */
+
+/*
+ * Of several relayd each has tokens of its own, and renews those. What another
+ * one has published may end while ours are good, and it may be gone: in time
+ * before that, ours are published.
+ */
+static bool must_take_over(janitor_t *janitor)
+{
+    publisher_t *publisher = janitor->publisher;
+    bool foreign;
+
+    pthread_mutex_lock(&publisher->lock);
+    foreign = publisher->published != publisher->built;
+    pthread_mutex_unlock(&publisher->lock);
+    if (!foreign || access_tokens_due_s() < 0) {
+        janitor->foreign_at = 0;
+        return false;
+    }
+    if (janitor->foreign_at == 0) {
+        janitor->foreign_at = now_s();
+    }
+    return now_s() >= janitor->foreign_at + TAKE_OVER_S;
+}
+
+static void renew_tokens(janitor_t *janitor)
+{
+    if (access_tokens_renew(&janitor->publisher->stopping)) {
+        log_event(LOG_INFO, "access tokens are new", NULL);
+        janitor->new_tokens = true;
+    }
+    if (must_take_over(janitor)) {
+        janitor->new_tokens = true;
+        janitor->foreign_at = 0;
+    }
 }
 
 /* ---- what has expired ----------------------------------------------------- */
@@ -159,47 +269,66 @@ static bool sweep_revocations(publisher_t *publisher, session_t *session)
 
 /* ---- the thread ----------------------------------------------------------- */
 
-static time_t now_s(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
-
 static void wait_s(publisher_t *publisher, long long seconds)
 {
     struct pollfd waiting = {publisher->janitor_wake, POLLIN, 0};
+    uint64_t count;
 
     if (!atomic_load(&publisher->stopping)) {
         poll(&waiting, 1, (int)(seconds < 86400 ? seconds : 86400) * 1000);
+        (void)!read(publisher->janitor_wake, &count, sizeof(count));
     }
 }
 
-static bool work(publisher_t *publisher, json_t *changed, time_t *sweep_at)
+static bool sweep(janitor_t *janitor, session_t *session)
 {
-    session_t *session = database_lease(publisher->relayd->database, LEASE_MS);
-    bool good = session != NULL && refresh_references(publisher, session, changed);
-
-    if (good && now_s() >= *sweep_at) {
-        good = sweep_kept(session) && sweep_revocations(publisher, session);
-        *sweep_at = now_s() + SWEEP_EVERY_S;
+    if (now_s() < janitor->sweep_at) {
+        return true;
     }
+    janitor->sweep_at = now_s() + SWEEP_EVERY_S;
+    return sweep_kept(session) && sweep_revocations(janitor->publisher, session);
+}
+
+static bool work(janitor_t *janitor)
+{
+    session_t *session = database_lease(janitor->publisher->relayd->database, LEASE_MS);
+    bool good = session != NULL && refresh_references(janitor, session);
+
+    renew_tokens(janitor);
+    good = good && record(janitor, session) && sweep(janitor, session);
     database_return(session);
     return good;
 }
 
+static long long sooner(long long one_s, long long other_s)
+{
+    return other_s >= 0 && other_s < one_s ? other_s : one_s;
+}
+
+/* Until the next round. */
+static long long idle_s(const janitor_t *janitor)
+{
+    long long left_s = (long long)(janitor->refresh_at - now_s());
+    long long tokens_s = access_tokens_due_s();
+
+    if (janitor->pause_s != 0) {
+        left_s = sooner(left_s, (long long)(janitor->retry_at - now_s()));
+    }
+    if (tokens_s >= 0) {
+        left_s = sooner(sooner(left_s, tokens_s), TAKE_OVER_S / 4);
+    }
+    return left_s > 1 ? left_s : 1;
+}
+
 void *publish_janitor(void *data)
 {
-    publisher_t *publisher = data;
-    long long every_s = publisher->relayd->settings.reference_refresh_s;
-    json_t *changed = json_array();
-    time_t sweep_at = 0;
+    janitor_t janitor = {.publisher = data, .changed = json_array(), .failing = json_array()};
 
-    every_s = every_s < 1 ? 1 : every_s;
-    while (!atomic_load(&publisher->stopping)) {
-        wait_s(publisher, work(publisher, changed, &sweep_at) ? every_s : RETRY_S);
+    while (!atomic_load(&janitor.publisher->stopping)) {
+        bool good = work(&janitor);
+        wait_s(janitor.publisher, good ? idle_s(&janitor) : RETRY_S);
     }
-    json_decref(changed);
+    json_decref(janitor.changed);
+    json_decref(janitor.failing);
     return NULL;
 }

@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "access_token.h"
 #include "identifier.h"
 #include "log.h"
 #include "relayd.h"
@@ -281,6 +283,17 @@ static bool report_left_out(pass_state_t *pass, const json_t *inactive)
 
 /* ---- documents ------------------------------------------------------------ */
 
+/* The janitor has new tokens to look after, perhaps. */
+static void keep_built(publisher_t *publisher, long long revision)
+{
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&publisher->lock);
+    publisher->built = revision;
+    pthread_mutex_unlock(&publisher->lock);
+    (void)!write(publisher->janitor_wake, &one, sizeof(one));
+}
+
 static void keep_inactive(publisher_t *publisher, document_build_t *build)
 {
     pthread_mutex_lock(&publisher->lock);
@@ -324,10 +337,12 @@ static bool build_and_publish(pass_state_t *pass)
     bool good = documents_build(&build);
 
     if (good) {
+        access_tokens_built();
         publisher->failed_revision = 0;
         publisher_set_fault(publisher, publisher->fault, "the configuration", "");
         good = report_left_out(pass, build.inactive) && publish_built(pass, &build);
         keep_inactive(publisher, &build);
+        keep_built(publisher, good ? pass->revision : 0);
     } else if (session_error(pass->session)->message[0] == '\0') {
         /* The rows make no configuration: that is not for this pass to mend. */
         publisher->failed_revision = pass->revision;

@@ -5,7 +5,8 @@
  *     publish_pass.c     one pass: compare, build, sign, push
  *     publish_head.c     the signed head
  *     publish_key.c      relay-key records and their outbox
- *     publish_janitor.c  a second thread for what takes long: references, expired rows
+ *     publish_janitor.c  a second thread for what takes long: references,
+ *                        access tokens, expired rows
  */
 
 #ifndef RELAY_PUBLISHER_H
@@ -41,6 +42,7 @@ struct publisher_s {
     /* for handlers, too */
     pthread_mutex_t lock;
     long long published; /* the revision that this process saw in Redis; 0: none */
+    long long built;     /* the one whose documents are as it builds them itself; 0: none */
     char fault[PUBLISH_WHY_MAX];
     char store_fault[PUBLISH_WHY_MAX];
     char database_fault[PUBLISH_WHY_MAX];

@@ -18,6 +18,7 @@
 
 #include "log.h"
 #include "relayd.h"
+#include "service_account.h"
 #include "vault.h"
 
 enum { REFERENCE_MAX = 1024, WHY_MAX = 256, BUCKETS = 1024, FAILED_FOR_S = 5, VARIABLE_MAX = 256 };
@@ -183,7 +184,9 @@ static const char *vault_fault(const char *path)
 static bool vault_kind_read(const char *path, secret_t *secret, char *why, size_t why_size)
 {
     const char *token = relayd.settings.vault_token;
-    vault_t vault = {relayd.settings.vault_addr, token != NULL ? token : ""};
+    const char *ca_file = relayd.settings.vault_ca_file;
+    vault_t vault = {relayd.settings.vault_addr, token != NULL ? token : "",
+                     ca_file != NULL ? ca_file : ""};
 
     return vault_read(&vault, path, secret, why, why_size);
 }
@@ -226,13 +229,16 @@ bool secret_reference_ok(const char *reference, const char *pointer, problem_t *
     return fault == NULL || problem_fault(problem, pointer, "a reference %s", fault);
 }
 
-/* It will stand in a header. */
+/* It will stand in a header, unless it is a JSON document that becomes an access token. */
 static bool check_value(const secret_t *secret, char *why, size_t why_size)
 {
     if (secret->len == 0 || secret->len > SECRET_MAX) {
         return no(why, why_size,
                   secret->len == 0 ? "what it leads to is empty"
                                    : "what it leads to is too long for a key");
+    }
+    if (service_account_is(secret)) {
+        return true; /* whether the host takes it is access_token.c's to say */
     }
     for (size_t i = 0; i < secret->len; i++) {
         if (secret->bytes[i] <= ' ' || secret->bytes[i] > '~') {
@@ -353,7 +359,7 @@ static void read_again(const char *reference)
     secret_free(&secret);
 }
 
-bool reference_refresh(const char *reference)
+bool reference_refresh(const char *reference, bool *failed)
 {
     entry_t *entry;
     bool changed = false;
@@ -361,6 +367,7 @@ bool reference_refresh(const char *reference)
     read_again(reference);
     pthread_mutex_lock(&lock);
     entry = entry_of(reference);
+    *failed = entry == NULL || entry->why[0] != '\0';
     if (entry != NULL) {
         changed = entry->changed;
         entry->changed = false;

@@ -16,11 +16,12 @@ bool reference_kept(const char *reference, secret_t *secret, char *why, size_t w
 
 /*
  * For the janitor alone: reads it again, whatever is kept. True if the value
- * became another one since the last call, be it by a call of secret_resolve().
- * A value that can no longer be read stays in use, and the log says so: an
- * outage of Vault must not take working keys away.
+ * became another one since the last call, be it by a call of secret_resolve();
+ * *failed says whether it could not be read. A value that can no longer be read
+ * stays in use, and the log says so: an outage of Vault must not take working
+ * keys away.
  */
-bool reference_refresh(const char *reference);
+bool reference_refresh(const char *reference, bool *failed);
 
 /* Gives up what nobody asked for in that time; 0: all. */
 void references_forget(long long unused_for_s);

@@ -63,6 +63,8 @@ static const setting_t table[] = {
      "opens POST /api/v1/setup once; empty: closed"},
     {"vault_addr", SETTING_TEXT, AT(vault_addr), "", 0, 0, "https://vault:8200"},
     {"vault_token", SETTING_SECRET, AT(vault_token), "", 0, 0, "for vault: references"},
+    {"vault_ca_file", SETTING_TEXT, AT(vault_ca_file), "", 0, 0,
+     "authorities for Vault; empty: those of the machine"},
     {"log_level", SETTING_TEXT, AT(log_level), "info", 0, 0, "debug, info, warn or error"},
     {"threads", SETTING_NUMBER, AT(threads), "64", 2, 1024, "requests under way at once"},
     {"reference_refresh_s", SETTING_NUMBER, AT(reference_refresh_s), "60", 1, 86400,

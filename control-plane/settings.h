@@ -32,6 +32,7 @@ typedef struct {
     char *setup_token;             /* secret: opens POST /api/v1/setup once; "" closes it */
     char *vault_addr;              /* https://vault:8200 */
     char *vault_token;             /* secret */
+    char *vault_ca_file;           /* PEM; "": the machine's authorities */
     char *log_level;               /* debug, info, warn, error */
     long long pg_connections;      /* 8 */
     long long pg_timeout_ms;       /* 5000 */

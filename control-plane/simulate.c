@@ -350,8 +350,8 @@ static void explain_member(const relay_config_t *config, const asker_t *asker,
     policy.pools = pools;
     policy.npools = 1;
     key.policy = &policy;
-    relay_error_code_t code =
-        relay_route_plan(config, &key, asker->model, asker->wire, true, 0, &plan, &scratch, &error);
+    relay_error_code_t code = relay_route_plan(config, &key, asker->model, asker->wire,
+                                               RELAY_OP_GENERATE, 0, &plan, &scratch, &error);
     if (code == RELAY_ERR_NONE)
         say(reasons, "pool %.*s: %.*s takes part: %.*s as \"%.*s\", priority %u, weight %u",
             (int)pool->name.len, pool->name.base, (int)member->key->name.len,
@@ -412,8 +412,8 @@ static json_t *answer_of(const view_t *view, const asker_t *asker, uint64_t rand
     relay_error_t error = {.code = RELAY_ERR_NONE};
     relay_plan_t plan = {.count = 0};
 
-    error.code = relay_route_plan(view->config, &asker->key, asker->model, asker->wire, true,
-                                  random, &plan, &scratch, &error);
+    error.code = relay_route_plan(view->config, &asker->key, asker->model, asker->wire,
+                                  RELAY_OP_GENERATE, random, &plan, &scratch, &error);
     put_verdict(asker, &plan, &error, verdict, sizeof(verdict));
     relay_error_code_t code = asker->fault[0] != '\0' ? RELAY_ERR_INVALID_RELAY_KEY : error.code;
 

@@ -1,20 +1,17 @@
 /*
  * Reading one field of one secret from Vault, see vault.h. The answer is held
- * in locked memory and taken apart where it lies; libcurl cleanses what it
- * frees, for it has had the secret in its buffers.
+ * in locked memory and taken apart where it lies.
  */
 
 #include "vault.h"
 
-#include <curl/curl.h>
-#include <malloc.h>
-#include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "json_scan.h"
+#include "outbound.h"
 
 enum {
     ANSWER_MAX = 64 * 1024,
@@ -31,75 +28,7 @@ static bool no(char *why, size_t why_size, const char *text)
     return false;
 }
 
-/* ---- libcurl -------------------------------------------------------------- */
-
-static void cleanse_free(void *block)
-{
-    if (block != NULL) {
-        sodium_memzero(block, malloc_usable_size(block));
-        free(block);
-    }
-}
-
-static void *cleanse_realloc(void *block, size_t size)
-{
-    size_t before = block != NULL ? malloc_usable_size(block) : 0;
-    void *moved = malloc(size);
-
-    if (moved != NULL && block != NULL) {
-        memcpy(moved, block, before < size ? before : size);
-        cleanse_free(block);
-    }
-    return moved;
-}
-
-/* Whoever starts libcurl first decides how it allocates: relayd calls nothing of it before. */
-static void start_curl(void)
-{
-    curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, cleanse_free, cleanse_realloc, strdup,
-                         calloc);
-}
-
-static size_t take(char *bytes, size_t size, size_t count, void *target)
-{
-    relay_buf_t *answer = target;
-    size_t len = size * count;
-
-    if (len > answer->capacity - answer->len) {
-        return 0;
-    }
-    relay_buf_put(answer, relay_span(bytes, len));
-    return len;
-}
-
-/* SSL_CERT_FILE counts as it does for all that uses OpenSSL: Vault often has a CA of its own. */
-static void set_trust(CURL *curl)
-{
-    const char *ca_file = getenv("SSL_CERT_FILE");
-
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
-    if (ca_file != NULL && ca_file[0] != '\0') {
-        curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file);
-    }
-}
-
-static void set_options(CURL *curl, const char *url, struct curl_slist *headers,
-                        relay_buf_t *answer)
-{
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
-    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    set_trust(curl);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-}
+/* ---- one request ---------------------------------------------------------- */
 
 static const char *transport_words(CURLcode code)
 {
@@ -111,16 +40,16 @@ static const char *transport_words(CURLcode code)
     case CURLE_COULDNT_CONNECT:
         return "the Vault server refuses the connection";
     case CURLE_PEER_FAILED_VERIFICATION:
+        return "the certificate of the Vault server cannot be verified: is RELAY_VAULT_CA_FILE its"
+               " authority?";
     case CURLE_SSL_CACERT_BADFILE:
-        return "the certificate of the Vault server cannot be verified";
+        return "the authorities in RELAY_VAULT_CA_FILE cannot be read";
     case CURLE_WRITE_ERROR:
         return "Vault's answer is longer than a secret can be";
     default:
         return curl_easy_strerror(code);
     }
 }
-
-/* ---- one request ---------------------------------------------------------- */
 
 static struct curl_slist *token_header(const char *token)
 {
@@ -137,13 +66,15 @@ static struct curl_slist *token_header(const char *token)
 static long fetch(const vault_t *vault, const char *url, relay_buf_t *answer, char *why,
                   size_t why_size)
 {
-    CURL *curl = curl_easy_init();
+    CURL *curl = outbound_open(url, CONNECT_TIMEOUT_MS, TIMEOUT_MS);
     struct curl_slist *headers = token_header(vault->token);
     CURLcode code = CURLE_OUT_OF_MEMORY;
     long status = 0;
 
     if (curl != NULL && headers != NULL) {
-        set_options(curl, url, headers, answer);
+        curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+        outbound_trust(curl, vault->ca_file);
+        outbound_keep(curl, answer);
         code = curl_easy_perform(curl);
     }
     if (code == CURLE_OK) {
@@ -260,7 +191,6 @@ static bool make_url(const vault_t *vault, const char *path, char url[URL_MAX])
 bool vault_read(const vault_t *vault, const char *path, secret_t *secret, char *why,
                 size_t why_size)
 {
-    static pthread_once_t started = PTHREAD_ONCE_INIT;
     char url[URL_MAX];
     secret_t room;
     relay_buf_t answer;
@@ -274,7 +204,6 @@ bool vault_read(const vault_t *vault, const char *path, secret_t *secret, char *
     if (room.bytes == NULL) {
         return no(why, why_size, "out of memory");
     }
-    pthread_once(&started, start_curl);
     answer = relay_buf(room.bytes, room.len);
     found = status_words(fetch(vault, url, &answer, why, why_size), why, why_size) &&
             take_field(relay_buf_span(&answer), strchr(path, '#') + 1, secret, why, why_size);

@@ -10,6 +10,7 @@
 typedef struct {
     const char *address; /* https://vault:8200 */
     const char *token;
+    const char *ca_file; /* PEM; "": those that the machine trusts */
 } vault_t;
 
 /*

@@ -161,9 +161,10 @@ typedef struct relay_tool_s {
     relay_span_t description;
     relay_json_value_t schema; /* of the arguments; ABSENT: takes none */
     relay_json_value_t strict;
-    relay_json_value_t grammar; /* CUSTOM: the format of the text */
-    relay_json_value_t mark;    /* a cache marker */
-    bool deferred;              /* not shown to the model until something refers to it */
+    /* CUSTOM: the format of the text, {"type":"grammar","grammar":{…}} if it has one */
+    relay_json_value_t grammar;
+    relay_json_value_t mark; /* a cache marker */
+    bool deferred;           /* not shown to the model until something refers to it */
     relay_member_t *extras;
 } relay_tool_t;
 

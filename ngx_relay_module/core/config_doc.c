@@ -479,6 +479,17 @@ static bool read_revocations(relay_config_reader_t *reader, relay_config_t *conf
 
 /* ---- the whole ------------------------------------------------------------ */
 
+/* Models have their places for good now. */
+static void link_offers(relay_config_t *config)
+{
+    for (size_t i = 0; i < config->nmodels; i++) {
+        relay_model_t *model = &config->models[i];
+        for (size_t j = 0; j < model->noffers; j++) {
+            model->offers[j].model = model;
+        }
+    }
+}
+
 static bool open_documents(relay_config_reader_t *reader, const relay_document_t *documents,
                            size_t count)
 {
@@ -506,6 +517,7 @@ static bool build(relay_config_reader_t *reader, relay_config_t *config)
         !READ_SECTION(reader, config, PROVIDER_KEYS, provider_keys, &list)) {
         return false;
     }
+    link_offers(config);
     reader->marks = relay_config_scratch(reader, config->nprovider_keys, sizeof(reader->marks[0]));
     return reader->marks != NULL && READ_SECTION(reader, config, POOLS, pools, &list) &&
            READ_SECTION(reader, config, POLICIES, policies, &list) &&

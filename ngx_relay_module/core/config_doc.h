@@ -7,7 +7,7 @@
  * Catalog documents hold hosts and models for everybody. Entries of other
  * documents replace theirs of the same name; what of them this version cannot
  * use is left out, silently: a format it does not speak, a host with a
- * placeholder in its URL or another way to authenticate, an offer of such a
+ * variable that has no value or another way to authenticate, an offer of such a
  * host, a model without any offer left.
  *
  * Everything returned lives in the arena given and points only there (texts
@@ -22,6 +22,7 @@
 #include "relay_key.h"
 #include "span.h"
 #include "wire.h"
+#include "wire_variant.h"
 
 enum { RELAY_FORMATS_MAX = 32 };
 
@@ -43,6 +44,7 @@ enum {
     RELAY_CONFIG_VALUE_MAX = 4096,   /* header values, file names */
     RELAY_CONFIG_SECRET_MAX = 8192,  /* plain provider secrets */
     RELAY_CONFIG_HEADERS_MAX = 64,   /* of a host */
+    RELAY_CONFIG_VARIABLES_MAX = 32, /* of a host */
     RELAY_CONFIG_GLOBS_MAX = 1000,   /* of one list */
     RELAY_CONFIG_ALIASES_MAX = 256,  /* of a model */
     RELAY_CONFIG_OFFERS_MAX = 256,   /* of a model */
@@ -75,6 +77,32 @@ typedef struct {
     size_t count;
 } relay_globs_t; /* `*` any run of characters, `?` one; nothing else is special */
 
+/* How a provider key is shown to a host. */
+typedef enum {
+    RELAY_AUTH_HEADER = 0, /* the secret in a header */
+    RELAY_AUTH_SIGV4,      /* a signature over the request, made with the secret */
+    RELAY_AUTH_OAUTH       /* the secret is a service account, from which the control plane
+                              makes access tokens: to a worker it is a header */
+} relay_auth_type_t;
+
+typedef struct {
+    relay_span_t header; /* lower case */
+    relay_span_t prefix; /* "Bearer ", or "" */
+} relay_auth_header_t;
+
+/* What is known of an upstream in one format: RELAY_TARGET_* of target.h, which of
+ * them are said and which of those are set. */
+typedef struct {
+    uint32_t known;
+    uint32_t flags;
+} relay_traits_t;
+
+/* The same by format. */
+typedef struct {
+    uint32_t formats;            /* bit = relay_wire_t.index: those that have an item */
+    const relay_traits_t *items; /* ascending */
+} relay_format_traits_t;
+
 typedef struct {
     relay_span_t name;
     size_t index;
@@ -87,13 +115,24 @@ typedef struct {
     relay_span_t origin;    /* https://name:port, the port always; what secrets are sealed to */
     relay_span_t base_path; /* "" or "/v1": no slash at the end */
 
-    uint32_t formats;                      /* bit = relay_wire_t.index */
-    relay_span_t paths[RELAY_FORMATS_MAX]; /* under base_path, per format */
+    /* What it speaks: bit = relay_wire_t.index; the arrays have an item for each.
+     * Paths are under base_path, may hold {model} (relay_variant_put_path) and end
+     * with a query. */
+    uint32_t formats;
+    const relay_variant_t *variants[RELAY_FORMATS_MAX];
+    relay_span_t paths[RELAY_FORMATS_MAX];
+    relay_span_t stream_paths[RELAY_FORMATS_MAX]; /* of streams; often the same */
+    relay_format_traits_t traits;
 
-    bool keyless;             /* needs no credential; one that is given is sent all the same */
-    relay_span_t auth_header; /* lower case */
-    relay_span_t auth_prefix; /* "Bearer ", or "" */
-    relay_header_t *headers;  /* sent on every attempt unless the caller sent the name */
+    bool keyless; /* needs no credential; one that is given is sent all the same */
+    relay_auth_type_t auth_type;
+    relay_span_t auth_header;          /* lower case; see relay_host_auth */
+    relay_span_t auth_prefix;          /* "Bearer ", or "" */
+    relay_auth_header_t *auth_formats; /* NULL, or [RELAY_FORMATS_MAX]: those with another
+                                          header; an empty one is no other */
+    relay_span_t auth_service;         /* SIGV4: what the signature is for, */
+    relay_span_t auth_region;          /* and where */
+    relay_header_t *headers;           /* sent on every attempt unless the caller sent the name */
     size_t nheaders;
 
     bool local;               /* private and loopback addresses allowed */
@@ -110,22 +149,33 @@ typedef struct {
     relay_globs_t serves;
 } relay_host_t;
 
-typedef struct {
-    const relay_host_t *host;
-    relay_span_t upstream_id; /* the model's name there */
-    uint32_t formats;         /* subset of the host's; default all */
-} relay_offer_t;
+typedef struct relay_model_s relay_model_t;
 
 typedef struct {
+    const relay_host_t *host;
+    const relay_model_t *model;
+    relay_span_t upstream_id; /* the model's name there */
+    uint32_t formats;         /* subset of the host's; default all */
+    uint32_t efforts;         /* as relay_model_t.efforts, here; 0: the model's */
+    uint64_t output_tokens;   /* longest answer here; 0: the model's */
+    relay_format_traits_t traits;
+} relay_offer_t;
+
+struct relay_model_s {
     relay_span_t name;
     relay_span_t display_name;
     relay_span_t owned_by;
     uint64_t created_s;
     uint64_t context_tokens;
     uint64_t output_tokens;
+    uint64_t refuses;      /* bit = relay_field_t (canonical.h) that it does not take */
+    relay_traits_t traits; /* in every format: how it thinks */
+    uint32_t efforts;      /* bit = relay_effort_t that it knows; 0: unknown */
+    uint64_t budget_min;   /* bounds of a budget for thinking, in tokens; 0: unknown */
+    uint64_t budget_max;
     relay_offer_t *offers;
     size_t noffers; /* 0: the hosts whose `serves` matches the name offer it */
-} relay_model_t;
+};
 
 /* How a provider key's secret is given; resolving it is the caller's business. */
 typedef enum {
@@ -243,6 +293,17 @@ const relay_host_t *relay_config_find_host(const relay_config_t *config, relay_s
 const relay_policy_t *relay_config_find_policy(const relay_config_t *config, relay_span_t name);
 /* The revision before which records of this relay key are void; 0: none is. */
 uint64_t relay_config_revoked_before(const relay_config_t *config, const relay_digest_t *digest);
+
+/* Where a host wants the credential of a request in this format. */
+static inline relay_auth_header_t relay_host_auth(const relay_host_t *host,
+                                                  const relay_wire_t *wire)
+{
+    const relay_auth_header_t *own = host->auth_formats;
+
+    return own != NULL && wire != NULL && own[wire->index].header.len != 0
+               ? own[wire->index]
+               : (relay_auth_header_t){host->auth_header, host->auth_prefix};
+}
 
 /* 1 to RELAY_CONFIG_NAME_MAX of A-Z a-z 0-9 . _ / -: the name of anything but a model. */
 bool relay_config_name_ok(relay_span_t name);

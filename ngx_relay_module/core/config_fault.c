@@ -236,7 +236,7 @@ static relay_span_t nearest(relay_span_t given, relay_config_names_t names)
     return found;
 }
 
-enum { LISTED_MAX = 12 };
+enum { LISTED_MAX = 16 };
 
 static void list_names(relay_buf_t *out, relay_config_names_t names)
 {

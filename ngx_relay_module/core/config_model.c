@@ -86,6 +86,10 @@ static bool read_offer(relay_config_reader_t *reader, relay_config_node_t node,
         {"host", read_offer_host, offsetof(relay_offer_t, host), 0, 0},
         {"id", read_upstream_id, offsetof(relay_offer_t, upstream_id), 0, 0},
         {"formats", read_offer_formats, offsetof(relay_offer_t, formats), 0, 0},
+        {"output_tokens", relay_config_read_u64, offsetof(relay_offer_t, output_tokens), 1,
+         RELAY_CONFIG_NUMBER_MAX},
+        {"reasoning_efforts", relay_config_read_efforts, offsetof(relay_offer_t, efforts), 0, 0},
+        {"dialect", relay_config_read_dialect, offsetof(relay_offer_t, traits), 0, 0},
         {"pricing", relay_config_read_aside, 0, 0, 0},
         {"facts", relay_config_read_aside, 0, 0, 0},
     };
@@ -121,6 +125,24 @@ static bool read_offers(relay_config_reader_t *reader, relay_config_node_t value
     return model->offers != NULL;
 }
 
+/* Bounds of a budget for thinking; the target is the model. */
+static bool read_budget(relay_config_reader_t *reader, relay_config_node_t value,
+                        const relay_config_field_t *field, void *target)
+{
+    static const relay_config_field_t fields[] = {
+        {"min", relay_config_read_u64, offsetof(relay_model_t, budget_min), 0,
+         RELAY_CONFIG_NUMBER_MAX},
+        {"max", relay_config_read_u64, offsetof(relay_model_t, budget_max), 1,
+         RELAY_CONFIG_NUMBER_MAX},
+    };
+    const relay_model_t *model = target;
+
+    (void)field;
+    return RELAY_CONFIG_OBJECT(reader, value, fields, target) &&
+           (model->budget_max == 0 || model->budget_min <= model->budget_max ||
+            relay_config_refuse(reader, value, "\"min\" is above \"max\""));
+}
+
 /* Aliases are gathered when all models are known: see config_alias.c. */
 static bool check_aliases(relay_config_reader_t *reader, relay_config_node_t value,
                           const relay_config_field_t *field, void *target)
@@ -149,6 +171,10 @@ bool relay_config_read_model(relay_config_reader_t *reader, relay_config_node_t 
          RELAY_CONFIG_NUMBER_MAX},
         {"output_tokens", relay_config_read_u64, offsetof(relay_model_t, output_tokens), 1,
          RELAY_CONFIG_NUMBER_MAX},
+        {"refuses", relay_config_read_refuses, offsetof(relay_model_t, refuses), 0, 0},
+        {"thinking", relay_config_read_thinking, offsetof(relay_model_t, traits), 0, 0},
+        {"reasoning_efforts", relay_config_read_efforts, offsetof(relay_model_t, efforts), 0, 0},
+        {"reasoning_budget", read_budget, 0, 0, 0},
         {"aliases", check_aliases, 0, 0, 0},
         {"offers", read_offers, 0, 0, 0},
         {"facts", relay_config_read_aside, 0, 0, 0},

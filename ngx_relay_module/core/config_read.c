@@ -502,26 +502,35 @@ relay_globs_t relay_config_everything(void)
 
 /* ---- references ----------------------------------------------------------- */
 
-const relay_wire_t *relay_config_format(relay_config_reader_t *reader, relay_config_node_t at)
+/* With the names that there are. */
+static void refuse_format(relay_config_reader_t *reader, relay_config_node_t at, relay_span_t given)
+{
+    relay_span_t known[2 * RELAY_FORMATS_MAX];
+    size_t count = 0;
+
+    while (count < sizeof(known) / sizeof(known[0]) && relay_variant_at((unsigned)count) != NULL) {
+        known[count] = relay_variant_at((unsigned)count)->name;
+        count++;
+    }
+    relay_config_unknown(reader, at, "format", given,
+                         (relay_config_names_t){known, count, sizeof(known[0])});
+}
+
+const relay_variant_t *relay_config_format(relay_config_reader_t *reader, relay_config_node_t at,
+                                           bool *streams)
 {
     uint8_t room[RELAY_CONFIG_NAME_MAX + 1]; /* what is longer is no format's name */
     relay_buf_t name = relay_buf(room, sizeof(room));
-    relay_span_t known[RELAY_FORMATS_MAX];
-    const relay_wire_t *wire;
-    size_t count = 0;
+    const relay_variant_t *variant = NULL;
 
-    relay_config_passing(at, &name);
-    wire = relay_wire_find(relay_buf_span(&name));
-    if (wire != NULL || at.source->catalog) {
-        return wire;
+    *streams = false;
+    if (relay_config_passing(at, &name)) {
+        variant = relay_variant_find(relay_buf_span(&name), streams);
     }
-    while (count < RELAY_FORMATS_MAX && relay_wire_at((unsigned)count) != NULL) {
-        known[count] = relay_wire_at((unsigned)count)->name;
-        count++;
+    if (variant == NULL && !at.source->catalog) {
+        refuse_format(reader, at, relay_buf_span(&name));
     }
-    relay_config_unknown(reader, at, "format", relay_buf_span(&name),
-                         (relay_config_names_t){known, count, sizeof(known[0])});
-    return NULL;
+    return variant;
 }
 
 bool relay_config_formats(relay_config_reader_t *reader, relay_config_node_t array,
@@ -531,15 +540,16 @@ bool relay_config_formats(relay_config_reader_t *reader, relay_config_node_t arr
 
     *formats = 0;
     while (relay_config_next(array, &item)) {
-        const relay_wire_t *wire;
+        const relay_variant_t *variant;
+        bool streams;
         if (!relay_config_expect(reader, item, RELAY_JSON_STRING, "a string")) {
             return false;
         }
-        wire = relay_config_format(reader, item);
-        if (wire == NULL && !array.source->catalog) {
+        variant = relay_config_format(reader, item, &streams);
+        if (variant == NULL && !array.source->catalog) {
             return false;
         }
-        *formats |= wire != NULL ? UINT32_C(1) << wire->index : 0;
+        *formats |= variant != NULL ? UINT32_C(1) << variant->wire->index : 0;
     }
     return *formats != 0 || array.source->catalog ||
            relay_config_refuse(reader, array, "expected at least one format");

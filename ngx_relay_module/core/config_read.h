@@ -28,6 +28,12 @@ typedef struct {
     uint32_t token;
 } relay_config_node_t;
 
+/* A value for {name} in the texts of a host. */
+typedef struct {
+    relay_span_t name;
+    relay_span_t value;
+} relay_config_variable_t;
+
 /* A host of the catalog that cannot be used. */
 typedef struct {
     relay_span_t name;
@@ -42,6 +48,9 @@ typedef struct {
     relay_config_t *config; /* what is built so far: later sections refer to earlier ones */
     relay_config_fault_t *fault;
     uint32_t *marks; /* by provider key: what config_access uses to find one twice */
+
+    const relay_config_variable_t *variables; /* of the host in hand, sorted by name */
+    size_t nvariables;
 
     const char *leave_out; /* set by the reader of an entry of the catalog: why not to keep it */
     relay_config_absent_t *absent; /* sorted by name */
@@ -221,15 +230,17 @@ bool relay_config_read_aside(relay_config_reader_t *reader, relay_config_node_t 
 relay_globs_t relay_config_everything(void);
 
 /*
- * ["name", …] as bits of relay_wire_t.index. The catalog's may be 0: there,
- * formats that are not known are skipped.
+ * ["name", …] as bits of relay_wire_t.index, whatever the variant. The catalog's
+ * may be 0: there, formats that are not known are skipped.
  */
 bool relay_config_formats(relay_config_reader_t *reader, relay_config_node_t array,
                           uint32_t *formats);
 
-/* The format that `at`, a string or the name of a member, names. NULL after a
- * fault, and in the catalog for one that is not known. */
-const relay_wire_t *relay_config_format(relay_config_reader_t *reader, relay_config_node_t at);
+/* The format that `at`, a string or the name of a member, names: in which variant,
+ * and whether that of streams alone. NULL after a fault, and in the catalog for one
+ * that is not known. */
+const relay_variant_t *relay_config_format(relay_config_reader_t *reader, relay_config_node_t at,
+                                           bool *streams);
 
 /* A string that names one of names; what: "pool". NULL after a fault. */
 const void *relay_config_reference(relay_config_reader_t *reader, relay_config_node_t node,
@@ -242,6 +253,56 @@ bool relay_config_host_reference(relay_config_reader_t *reader, relay_config_nod
 /* A string, or a member's name, that can be the name of a model. */
 bool relay_config_read_model_name(relay_config_reader_t *reader, relay_config_node_t at,
                                   relay_span_t *name);
+
+/* ---- parts of a host ------------------------------------------------------- */
+
+/* The host's "variables" into reader (config_variables.c); none if it has none. */
+bool relay_config_read_variables(relay_config_reader_t *reader, relay_config_node_t host);
+
+/* The value of a variable; empty if it has none. */
+relay_span_t relay_config_variable(const relay_config_reader_t *reader, relay_span_t name);
+
+/* Whether text holds a {name} other than {model} that has no value; *name is it. */
+bool relay_config_unset(const relay_config_reader_t *reader, relay_span_t text, relay_span_t *name);
+
+/* Text with values in place of names; {model} stays, as does what has no value. */
+bool relay_config_fill(relay_config_reader_t *reader, relay_span_t text, relay_span_t *filled);
+
+/*
+ * A text of at most RELAY_URL_MAX with its values filled in. One that lacks a value
+ * is refused; in the catalog, *usable is false then instead.
+ */
+bool relay_config_filled(relay_config_reader_t *reader, relay_config_node_t value,
+                         relay_span_t *text, bool *usable);
+
+/* "formats" into the host, whose URL is read already (config_formats.c). */
+bool relay_config_read_formats(relay_config_reader_t *reader, relay_config_node_t formats,
+                               relay_host_t *host);
+/* All formats under their own paths. */
+void relay_config_all_formats(relay_host_t *host);
+
+/* A header's name, in lower case (config_auth.c). */
+bool relay_config_read_header_name(relay_config_reader_t *reader, relay_config_node_t at,
+                                   relay_span_t *name);
+/* "auth", for tables; the target is the host. */
+bool relay_config_read_auth(relay_config_reader_t *reader, relay_config_node_t value,
+                            const relay_config_field_t *field, void *target);
+/* What "auth" leaves open, when all of the host is read. */
+bool relay_config_finish_auth(relay_config_reader_t *reader, relay_config_node_t host_node,
+                              relay_host_t *host);
+
+/* "dialect", for tables (config_dialect.c). */
+bool relay_config_read_dialect(relay_config_reader_t *reader, relay_config_node_t value,
+                               const relay_config_field_t *field,
+                               void *target); /* relay_format_traits_t */
+/* Of models: "refuses", "thinking", "reasoning_efforts". */
+bool relay_config_read_refuses(relay_config_reader_t *reader, relay_config_node_t value,
+                               const relay_config_field_t *field, void *target); /* uint64_t */
+bool relay_config_read_thinking(relay_config_reader_t *reader, relay_config_node_t value,
+                                const relay_config_field_t *field,
+                                void *target); /* relay_traits_t */
+bool relay_config_read_efforts(relay_config_reader_t *reader, relay_config_node_t value,
+                               const relay_config_field_t *field, void *target); /* uint32_t */
 
 /* ---- parts (config_host.c, config_model.c, config_access.c) --------------- */
 

@@ -1,6 +1,7 @@
 /*
- * What Relay reads of a request body before it is routed: relay_envelope_read
- * of wire.h. Called once for each request by the adapter's handler.
+ * What Relay reads of a request before it is routed: relay_envelope_read and
+ * relay_envelope_read_path of wire.h. One of them is called once for each request
+ * by the adapter's handler.
  */
 
 #include "wire.h"
@@ -118,6 +119,20 @@ static relay_error_code_t decode_model(relay_envelope_t *envelope, relay_buf_t *
                : refuse(error, RELAY_ERR_INTERNAL, relay_span(NULL, 0), relay_span(NULL, 0));
 }
 
+static relay_error_code_t check_name(const relay_envelope_t *envelope, relay_error_t *error)
+{
+    if (envelope->model_name.len == 0) {
+        return refuse_model(error, RELAY_SPAN("The field 'model' must not be empty."));
+    }
+    if (envelope->model_name.len > RELAY_MODEL_NAME_MAX) {
+        return refuse_model(error, RELAY_SPAN("The field 'model' is longer than 256 bytes."));
+    }
+    if (has_control(envelope->model_name)) {
+        return refuse_model(error, RELAY_SPAN("The field 'model' holds a control character."));
+    }
+    return RELAY_ERR_NONE;
+}
+
 static relay_error_code_t check_model(relay_envelope_t *envelope, relay_buf_t *scratch,
                                       relay_error_t *error)
 {
@@ -131,19 +146,54 @@ static relay_error_code_t check_model(relay_envelope_t *envelope, relay_buf_t *s
         return refuse_model(error, RELAY_SPAN("The field 'model' must be a string."));
     }
     code = decode_model(envelope, scratch, error);
-    if (code != RELAY_ERR_NONE) {
-        return code;
+    return code != RELAY_ERR_NONE ? code : check_name(envelope, error);
+}
+
+static int hex_digit(uint8_t byte)
+{
+    uint8_t letter = byte | 0x20;
+
+    if (byte >= '0' && byte <= '9') {
+        return byte - '0';
     }
-    if (envelope->model_name.len == 0) {
-        return refuse_model(error, RELAY_SPAN("The field 'model' must not be empty."));
+    return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+}
+
+/* Percent-decoded; false if an escape is broken, the name too long or not UTF-8. */
+static bool decode_path(relay_span_t text, relay_buf_t *out)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t byte = text.base[i];
+        if (byte == '%') {
+            int high = text.len - i > 2 ? hex_digit(text.base[i + 1]) : -1;
+            int low = text.len - i > 2 ? hex_digit(text.base[i + 2]) : -1;
+            if (high < 0 || low < 0) {
+                return false;
+            }
+            byte = (uint8_t)(high << 4 | low);
+            i += 2;
+        }
+        relay_buf_put_byte(out, byte);
     }
-    if (envelope->model_name.len > RELAY_MODEL_NAME_MAX) {
-        return refuse_model(error, RELAY_SPAN("The field 'model' is longer than 256 bytes."));
+    return relay_buf_ok(out) && relay_utf8_valid(relay_buf_span(out)) == out->len;
+}
+
+static relay_error_code_t check_path(relay_envelope_t *envelope, relay_span_t model,
+                                     relay_buf_t *scratch, relay_error_t *error)
+{
+    uint8_t decoded[RELAY_MODEL_NAME_MAX];
+    relay_buf_t name = relay_buf(decoded, sizeof(decoded));
+    size_t start = scratch->len;
+
+    if (!decode_path(model, &name)) {
+        return refuse_model(error, RELAY_SPAN("The model in the path is longer than 256 bytes or "
+                                              "not percent-encoded UTF-8."));
     }
-    if (has_control(envelope->model_name)) {
-        return refuse_model(error, RELAY_SPAN("The field 'model' holds a control character."));
-    }
-    return RELAY_ERR_NONE;
+    relay_buf_put(scratch, relay_buf_span(&name));
+    envelope->model_name = tail(scratch, start);
+    return relay_buf_ok(scratch)
+               ? check_name(envelope, error)
+               : refuse(error, RELAY_ERR_INTERNAL, relay_span(NULL, 0), relay_span(NULL, 0));
 }
 
 static relay_error_code_t check_stream(relay_envelope_t *envelope, relay_error_t *error)
@@ -162,12 +212,11 @@ static relay_error_code_t check_stream(relay_envelope_t *envelope, relay_error_t
     }
 }
 
-relay_error_code_t relay_envelope_read(relay_span_t body, relay_envelope_t *envelope,
-                                       relay_buf_t *scratch, relay_error_t *error)
+static relay_error_code_t scan(relay_span_t body, relay_envelope_t *envelope, relay_buf_t *scratch,
+                               relay_error_t *error)
 {
     relay_json_value_t values[FIELDS];
     relay_json_fault_t fault;
-    relay_error_code_t code;
 
     *envelope = (relay_envelope_t){.body = body};
     switch (relay_json_scan(body, fields, FIELDS, values, &fault)) {
@@ -185,6 +234,24 @@ relay_error_code_t relay_envelope_read(relay_span_t body, relay_envelope_t *enve
     envelope->max_tokens = values[MAX_TOKENS];
     envelope->max_completion_tokens = values[MAX_COMPLETION_TOKENS];
     envelope->max_output_tokens = values[MAX_OUTPUT_TOKENS];
-    code = check_model(envelope, scratch, error);
+    return RELAY_ERR_NONE;
+}
+
+relay_error_code_t relay_envelope_read(relay_span_t body, relay_envelope_t *envelope,
+                                       relay_buf_t *scratch, relay_error_t *error)
+{
+    relay_error_code_t code = scan(body, envelope, scratch, error);
+
+    code = code != RELAY_ERR_NONE ? code : check_model(envelope, scratch, error);
     return code != RELAY_ERR_NONE ? code : check_stream(envelope, error);
+}
+
+relay_error_code_t relay_envelope_read_path(relay_span_t body, relay_span_t model, bool streaming,
+                                            relay_envelope_t *envelope, relay_buf_t *scratch,
+                                            relay_error_t *error)
+{
+    relay_error_code_t code = scan(body, envelope, scratch, error);
+
+    envelope->streaming = streaming;
+    return code != RELAY_ERR_NONE ? code : check_path(envelope, model, scratch, error);
 }

@@ -44,6 +44,7 @@ typedef struct {
     const relay_wire_t *wire; /* NULL for an unknown path of a dialect */
     const relay_dialect_t *dialect;
     uint32_t targets; /* formats that the request can be translated into */
+    bool plain;       /* hosts must speak the format as its vendor does */
     uint64_t random;
     relay_plan_t *plan;
     size_t limit; /* of candidates */
@@ -156,6 +157,11 @@ static uint32_t offered(const relay_host_t *host, const target_t *target, uint32
     return formats;
 }
 
+static bool is_plain(const relay_host_t *host, const relay_wire_t *wire)
+{
+    return host->echo || host->variants[wire->index] == relay_variant_of(wire);
+}
+
 /* In the caller's format, else in the one to be preferred among the others. */
 static served_t serve(const planner_t *planner, const relay_host_t *host, const target_t *target)
 {
@@ -163,7 +169,7 @@ static served_t serve(const planner_t *planner, const relay_host_t *host, const 
     uint32_t own = UINT32_C(1) << planner->wire->index, formats;
 
     if (offered(host, target, own, &served.upstream_model, &served.offer) & own) {
-        served.wire = planner->wire;
+        served.wire = planner->plain && !is_plain(host, planner->wire) ? NULL : planner->wire;
     } else if (planner->targets != 0) {
         formats = offered(host, target, planner->targets, &served.upstream_model, &served.offer);
         served.wire = relay_codec_preferred(formats & planner->targets);
@@ -410,7 +416,7 @@ static void look_at_host(const planner_t *planner, failure_t *failure, const rel
 
     if (formats != 0 && host_allowed(planner->policy, host)) {
         failure->formats |= formats;
-        if (formats & wanted) {
+        if (formats & wanted && (!planner->plain || is_plain(host, planner->wire))) {
             name_keyless(failure, host);
         }
     }
@@ -571,11 +577,20 @@ static bool next_reference(relay_span_t *list, relay_span_t *reference)
 
 relay_error_code_t relay_route_plan(const relay_config_t *config, const relay_relay_key_t *key,
                                     relay_span_t reference, const relay_wire_t *wire,
-                                    bool translates, uint64_t random, relay_plan_t *plan,
-                                    relay_buf_t *scratch, relay_error_t *error)
+                                    relay_operation_t operation, uint64_t random,
+                                    relay_plan_t *plan, relay_buf_t *scratch, relay_error_t *error)
 {
-    uint32_t targets = translates ? relay_codec_targets(wire) : 0;
-    planner_t planner = {config, key, key->policy, wire, wire->dialect, targets, random, plan, 0};
+    uint32_t targets = operation == RELAY_OP_GENERATE ? relay_codec_targets(wire) : 0;
+    planner_t planner = {config,
+                         key,
+                         key->policy,
+                         wire,
+                         wire->dialect,
+                         targets,
+                         operation == RELAY_OP_AUXILIARY,
+                         random,
+                         plan,
+                         0};
     failure_t failure = {.stage = UNKNOWN, .target = {.given = reference}};
     relay_span_t list = reference, given;
 
@@ -629,7 +644,8 @@ relay_error_code_t relay_route_passthrough(const relay_config_t *config,
                                            relay_plan_t *plan, relay_error_t *error)
 {
     const relay_policy_t *policy = key->policy;
-    planner_t planner = {config, key, policy, NULL, dialect, 0, random, plan, policy->max_attempts};
+    planner_t planner = {config, key,   policy, NULL, dialect,
+                         0,      false, random, plan, policy->max_attempts};
     bool keyless = false;
 
     plan->count = 0;

@@ -35,9 +35,10 @@ typedef struct {
 extern const relay_timeouts_t relay_timeouts_default;
 
 /*
- * A host that offers the model in the caller's format is asked in that. Any other
- * one that can be translated into is a candidate, too, if `translates`: what is
- * asked for can be (relay_codec_targets), not the counting of tokens, say.
+ * A host that offers the model in the caller's format is asked in that. To
+ * GENERATE, any other one that can be translated into is a candidate, too
+ * (relay_codec_targets). AUXILIARY operations are for hosts that speak the format
+ * as its vendor does, not in a variant: those have nothing but generation.
  *
  * RELAY_ERR_NONE and at least one candidate, or MODEL_NOT_FOUND,
  * MODEL_NOT_ALLOWED, FORMAT_UNAVAILABLE, NO_PROVIDER_KEY with *error filled
@@ -47,8 +48,8 @@ extern const relay_timeouts_t relay_timeouts_default;
  */
 relay_error_code_t relay_route_plan(const relay_config_t *config, const relay_relay_key_t *key,
                                     relay_span_t reference, const relay_wire_t *wire,
-                                    bool translates, uint64_t random, relay_plan_t *plan,
-                                    relay_buf_t *scratch, relay_error_t *error);
+                                    relay_operation_t operation, uint64_t random,
+                                    relay_plan_t *plan, relay_buf_t *scratch, relay_error_t *error);
 
 /*
  * Candidates for an unknown path of a dialect: hosts marked `passthrough` that

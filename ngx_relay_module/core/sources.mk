@@ -12,6 +12,7 @@ RELAY_CORE_SOURCES = \
 	json_tree.c \
 	sse.c \
 	chunked.c \
+	eventstream.c \
 	header_line.c \
 	sort.c \
 	glob.c \
@@ -21,10 +22,15 @@ RELAY_CORE_SOURCES = \
 	key_ring.c \
 	seal.c \
 	signature.c \
+	sigv4.c \
 	resp.c \
 	config_text.c \
 	config_fault.c \
 	config_read.c \
+	config_variables.c \
+	config_formats.c \
+	config_auth.c \
+	config_dialect.c \
 	config_host.c \
 	config_model.c \
 	config_alias.c \
@@ -33,6 +39,7 @@ RELAY_CORE_SOURCES = \
 	key_record.c \
 	config_head.c \
 	route.c \
+	candidate_target.c \
 	envelope.c \
 	wire_registry.c \
 	wire_support.c \
@@ -45,8 +52,14 @@ RELAY_CORE_SOURCES = \
 	wire_openai_embeddings.c \
 	wire_anthropic.c \
 	wire_anthropic_messages.c \
+	wire_gemini.c \
+	wire_gemini_generate.c \
+	wire_variant.c \
+	wire_bedrock_converse.c \
+	wire_bedrock_converse_error.c \
 	codec_support.c \
 	codec_tools.c \
+	token_estimate.c \
 	translate.c \
 	translate_order.c \
 	translate_keep.c \
@@ -61,6 +74,22 @@ RELAY_CORE_SOURCES = \
 	wire_openai_chat_codec_answer.c \
 	wire_openai_chat_codec_reader.c \
 	wire_openai_chat_codec_writer.c \
+	wire_openai_responses_codec.c \
+	wire_openai_responses_codec_input.c \
+	wire_openai_responses_codec_request.c \
+	wire_openai_responses_codec_parts.c \
+	wire_openai_responses_codec_write.c \
+	wire_openai_responses_codec_body.c \
+	wire_openai_responses_codec_answer.c \
+	wire_openai_responses_codec_reader.c \
+	wire_openai_responses_codec_item.c \
+	wire_openai_responses_codec_writer.c \
+	wire_bedrock_converse_codec.c \
+	wire_bedrock_converse_codec_media.c \
+	wire_bedrock_converse_codec_write.c \
+	wire_bedrock_converse_codec_body.c \
+	wire_bedrock_converse_codec_answer.c \
+	wire_bedrock_converse_codec_reader.c \
 	wire_anthropic_messages_codec.c \
 	wire_anthropic_messages_codec_blocks.c \
 	wire_anthropic_messages_codec_request.c \
@@ -68,4 +97,15 @@ RELAY_CORE_SOURCES = \
 	wire_anthropic_messages_codec_body.c \
 	wire_anthropic_messages_codec_answer.c \
 	wire_anthropic_messages_codec_reader.c \
-	wire_anthropic_messages_codec_writer.c
+	wire_anthropic_messages_codec_writer.c \
+	wire_gemini_codec.c \
+	wire_gemini_codec_names.c \
+	wire_gemini_codec_signature.c \
+	wire_gemini_codec_parts.c \
+	wire_gemini_codec_schema.c \
+	wire_gemini_codec_request.c \
+	wire_gemini_codec_write.c \
+	wire_gemini_codec_body.c \
+	wire_gemini_codec_answer.c \
+	wire_gemini_codec_reader.c \
+	wire_gemini_codec_writer.c

@@ -24,7 +24,10 @@ enum {
     RELAY_TARGET_REASONING_BACK = 1 << 7, /* wants unsigned reasoning back in history */
     RELAY_TARGET_NO_PARALLEL = 1 << 8,    /* refuses to be told about parallel calls */
     RELAY_TARGET_NO_STRICT = 1 << 9,      /* refuses strict tools */
-    RELAY_TARGET_TOP_K = 1 << 10          /* takes top_k though its format has none */
+    RELAY_TARGET_TOP_K = 1 << 10,         /* takes top_k though its format has none */
+    RELAY_TARGET_SIGNED_CALLS = 1 << 11,  /* refuses calls in history without a signature */
+    RELAY_TARGET_OLD_SCHEMA = 1 << 12     /* takes schemas in the older dialect of its format
+                                             only */
 };
 
 /* All zero is a good default. */

@@ -148,8 +148,10 @@ static bool pair_calls(pairing_t *pairing, relay_message_t *message)
         }
         result->call.paired = true;
         call->call.paired = true;
+        result->call.free_text = result->call.free_text || call->call.free_text;
         if (result->call.name.len == 0) {
             result->call.name = call->call.name;
+            result->call.scope = call->call.scope;
         }
     }
     return true;
@@ -269,10 +271,166 @@ static relay_error_code_t write_out(relay_translation_t *translation, put_t *put
     return translation->error.code;
 }
 
+/* ---- what the target does not take ---------------------------------------- */
+
+/* Fields that are one value, and where it is. */
+static const struct {
+    relay_field_t field;
+    size_t offset;
+} values[] = {
+    {RELAY_FIELD_TEMPERATURE, offsetof(relay_request_t, temperature)},
+    {RELAY_FIELD_TOP_P, offsetof(relay_request_t, top_p)},
+    {RELAY_FIELD_TOP_K, offsetof(relay_request_t, top_k)},
+    {RELAY_FIELD_FREQUENCY_PENALTY, offsetof(relay_request_t, frequency_penalty)},
+    {RELAY_FIELD_PRESENCE_PENALTY, offsetof(relay_request_t, presence_penalty)},
+    {RELAY_FIELD_LOGIT_BIAS, offsetof(relay_request_t, logit_bias)},
+    {RELAY_FIELD_SEED, offsetof(relay_request_t, seed)},
+    {RELAY_FIELD_LOGPROBS, offsetof(relay_request_t, logprobs)},
+    {RELAY_FIELD_TOP_LOGPROBS, offsetof(relay_request_t, top_logprobs)},
+    {RELAY_FIELD_PARALLEL, offsetof(relay_request_t, tool_choice.parallel)},
+    {RELAY_FIELD_METADATA, offsetof(relay_request_t, metadata)},
+};
+
+/* The same for those that are a text. */
+static const struct {
+    relay_field_t field;
+    size_t offset;
+} texts[] = {
+    {RELAY_FIELD_VERBOSITY, offsetof(relay_request_t, verbosity)},
+    {RELAY_FIELD_USER, offsetof(relay_request_t, user)},
+    {RELAY_FIELD_SERVICE_TIER, offsetof(relay_request_t, service_tier)},
+};
+
+static bool refuses(const relay_translation_t *translation, relay_field_t field)
+{
+    return (translation->target.refused & RELAY_REFUSED(field)) != 0;
+}
+
+static void leave_values(relay_translation_t *translation, relay_request_t *request)
+{
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        relay_json_value_t *value = (void *)((uint8_t *)request + values[i].offset);
+        if (refuses(translation, values[i].field) && value->type != RELAY_JSON_ABSENT) {
+            *value = (relay_json_value_t){.type = RELAY_JSON_ABSENT};
+            relay_codec_drop(translation, values[i].field);
+        }
+    }
+}
+
+static void leave_texts(relay_translation_t *translation, relay_request_t *request)
+{
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        relay_span_t *text = (void *)((uint8_t *)request + texts[i].offset);
+        if (refuses(translation, texts[i].field) && text->len != 0) {
+            *text = relay_span(NULL, 0);
+            relay_codec_drop(translation, texts[i].field);
+        }
+    }
+}
+
+static bool names_refused(const relay_translation_t *translation, relay_span_t name)
+{
+    unsigned field = 0;
+
+    while (field < RELAY_FIELDS && !(refuses(translation, (relay_field_t)field) &&
+                                     relay_span_eq(name, translation->caller->fields[field]))) {
+        field++;
+    }
+    return field < RELAY_FIELDS;
+}
+
+/* A codec may keep members of its own format as they are. */
+static void leave_extras(relay_translation_t *translation, relay_request_t *request)
+{
+    for (relay_member_t **member = &request->extras; *member != NULL;) {
+        if (names_refused(translation, (*member)->name)) {
+            relay_codec_drop_name(translation, (*member)->name);
+            *member = (*member)->next;
+        } else {
+            member = &(*member)->next;
+        }
+    }
+}
+
+/* A model that does not think loses nothing when it is told not to. */
+static void leave_reasoning(relay_translation_t *translation, relay_reasoning_t *reasoning)
+{
+    bool no_effort = refuses(translation, RELAY_FIELD_EFFORT);
+
+    if (no_effort && reasoning->effort > RELAY_EFFORT_NONE) {
+        relay_codec_drop(translation, RELAY_FIELD_EFFORT);
+    }
+    if (no_effort) {
+        reasoning->effort = RELAY_EFFORT_UNSET;
+    }
+    if (!refuses(translation, RELAY_FIELD_THINKING)) {
+        return;
+    }
+    if (reasoning->mode > RELAY_THINKING_DISABLED) {
+        relay_codec_drop(translation, RELAY_FIELD_THINKING);
+    }
+    reasoning->mode = RELAY_THINKING_UNSET;
+    reasoning->budget_tokens = 0;
+    reasoning->summary = relay_span(NULL, 0);
+    reasoning->value = (relay_json_value_t){.type = RELAY_JSON_ABSENT};
+}
+
+/* Where thinking goes by a budget, an effort only stands for one. */
+static void fit_effort(relay_translation_t *translation, relay_reasoning_t *reasoning)
+{
+    relay_effort_t effort = relay_target_effort(&translation->target, reasoning->effort);
+
+    if (effort != reasoning->effort && (translation->target.flags & RELAY_TARGET_BUDGET) == 0) {
+        reasoning->effort = effort;
+        relay_codec_change(translation, RELAY_FIELD_EFFORT);
+    }
+}
+
+static void fit_target(relay_translation_t *translation, relay_request_t *request)
+{
+    leave_values(translation, request);
+    leave_texts(translation, request);
+    leave_extras(translation, request);
+    leave_reasoning(translation, &request->reasoning);
+    fit_effort(translation, &request->reasoning);
+    if (refuses(translation, RELAY_FIELD_STOP) && request->stop != NULL) {
+        request->stop = NULL;
+        relay_codec_drop(translation, RELAY_FIELD_STOP);
+    }
+}
+
+relay_effort_t relay_target_effort(const relay_target_t *target, relay_effort_t effort)
+{
+    unsigned level = effort;
+
+    if (target->efforts == 0 || effort == RELAY_EFFORT_UNSET) {
+        return effort;
+    }
+    while (level > RELAY_EFFORT_MINIMAL && !(target->efforts >> level & 1)) {
+        level--;
+    }
+    while (level < RELAY_EFFORTS && !(target->efforts >> level & 1)) {
+        level++;
+    }
+    return level < RELAY_EFFORTS ? (relay_effort_t)level : effort;
+}
+
+/* ---- requests ------------------------------------------------------------- */
+
 static relay_error_code_t write_request(relay_translation_t *translation, const void *request,
                                         relay_buf_t *out)
 {
     return translation->upstream->write_request(translation, request, out);
+}
+
+/* What the caller's format does not have in its body. */
+static bool take_path(relay_translation_t *translation, relay_request_t *request)
+{
+    request->stream = request->stream || translation->stream;
+    if (request->model.len == 0) {
+        request->model = translation->model;
+    }
+    return true;
 }
 
 relay_error_code_t relay_translate_request(relay_translation_t *translation, relay_span_t body,
@@ -286,12 +444,14 @@ relay_error_code_t relay_translate_request(relay_translation_t *translation, rel
     if (read == NULL || make_tree(translation, body, false, &tree) != RELAY_ERR_NONE ||
         check_object(translation, &tree, false) != RELAY_ERR_NONE ||
         translation->caller->read_request(translation, &tree, read) != RELAY_ERR_NONE ||
+        !take_path(translation, read) ||
         (translation->caller != translation->upstream && !pair(translation, read)) ||
+        (fit_target(translation, read), false) ||
         write_out(translation, write_request, read, body.len + body.len / 4 + 1024, request) !=
             RELAY_ERR_NONE) {
         return translation->error.code;
     }
-    translation->model = read->model;
+    translation->model = read->model.len != 0 ? read->model : translation->model;
     translation->usage_wanted = read->usage_wanted;
     return check_strict(translation);
 }

@@ -59,7 +59,10 @@ typedef struct {
     relay_span_t request_id; /* unique, [A-Za-z0-9] */
     uint64_t created_s;
 
-    relay_span_t model;  /* as the caller wrote it, by relay_translate_request */
+    /* Set before the request where the caller's format has them in its path; the model
+     * as the content of a JSON string. */
+    bool stream;
+    relay_span_t model;  /* else as the caller wrote it, by relay_translate_request */
     bool usage_wanted;   /* the caller's stream reports usage, by the same */
     relay_note_t *notes; /* in the order of their discovery */
     relay_rename_t *renames;
@@ -152,8 +155,8 @@ typedef struct relay_reader_s {
 typedef struct relay_writer_s {
     relay_translation_t *translation;
     relay_kept_t kept;
-    size_t owed; /* what the next event may write beyond RELAY_EVENT_ROOM and six
-                    times its own texts: kept up to date by the codec */
+    size_t owed; /* what an event that is no DELTA may write beyond RELAY_EVENT_ROOM
+                    and six times its own texts: kept up to date by the codec */
     bool failed; /* kept was too small: the stream ends with an error */
     _Alignas(16) uint8_t state[RELAY_WRITER_SIZE];
 } relay_writer_t;

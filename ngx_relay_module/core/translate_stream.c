@@ -69,7 +69,8 @@ static size_t room_for(const relay_stream_translation_t *stream, const relay_str
     if (event->failure != NULL) {
         texts += event->failure->error.message.len + event->failure->error.param.len;
     }
-    return RELAY_EVENT_ROOM + 6 * texts + stream->writer.owed;
+    return RELAY_EVENT_ROOM + 6 * texts +
+           (event->kind == RELAY_STREAM_DELTA ? 0 : stream->writer.owed);
 }
 
 static void write_event(void *owner, const relay_stream_event_t *event)

@@ -48,6 +48,15 @@ enum { RELAY_ENVELOPE_SCRATCH = 1024, RELAY_MODEL_NAME_MAX = 256 };
 relay_error_code_t relay_envelope_read(relay_span_t body, relay_envelope_t *envelope,
                                        relay_buf_t *scratch, relay_error_t *error);
 
+/*
+ * The same where the path names the model, as relay_match_t has it (not empty), and
+ * says whether to stream: a model or stream in the body is not read, but refused if
+ * it occurs twice or is spelt with an escape. scratch holds the decoded name.
+ */
+relay_error_code_t relay_envelope_read_path(relay_span_t body, relay_span_t model, bool streaming,
+                                            relay_envelope_t *envelope, relay_buf_t *scratch,
+                                            relay_error_t *error);
+
 /* Replace `removed` bytes at `offset` of the body by `text`. */
 typedef struct {
     size_t offset;
@@ -113,6 +122,7 @@ typedef struct {
     relay_usage_t usage;
     char finish[RELAY_FINISH_MAX];
     bool is_error;        /* a body of the dialect's error shape, whatever the status */
+    bool key_refused;     /* the error is that of the provider key, whatever the status */
     relay_span_t message; /* of the error, as written (escaped), or empty */
     char error_type[48];  /* the error's own code or type, "" if none */
 } relay_answer_t;
@@ -126,6 +136,7 @@ typedef struct {
     uint64_t created_s; /* seconds since 1970 */
     bool streaming;
     bool include_usage; /* of stream_options */
+    uint64_t tokens;    /* token counting: this instead of the echo model's own count, or 0 */
 } relay_echo_t;
 
 /* Writes the echo model's answer to one operation. */
@@ -145,8 +156,14 @@ typedef struct {
 struct relay_dialect_s {
     relay_span_t name;
     relay_span_t prefix;            /* the path prefix, "/name" */
+    relay_span_t own_version;       /* a version beside "/v1" that only it has, or empty */
     relay_span_t marker_header;     /* lower-case header that only its clients send, or empty */
     relay_span_t request_id_header; /* lower-case name of its request id header */
+    relay_span_t key_header;        /* lower-case header of its own for the key, or empty */
+    relay_span_t key_query;         /* query parameter for that, or empty */
+    relay_span_t events_query;      /* "name=value" by which callers ask for a stream as events
+                                       where its path would be answered with one JSON list;
+                                       empty: there is no such list */
 
     /* The HTTP status this dialect uses for error (error->status if that is set). */
     unsigned (*status)(const relay_error_t *error);
@@ -165,8 +182,10 @@ struct relay_wire_s {
     relay_span_t name; /* as configuration spells it */
     unsigned index;    /* position in the registry, < 32 */
     const relay_dialect_t *dialect;
-    relay_span_t path; /* of its generating endpoint under the version: "/embeddings" */
+    relay_span_t path; /* of its generating endpoint under the version: "/embeddings"; with
+                          {model} in it, the way in is not by this path alone */
     bool streams;      /* has a streaming form */
+    relay_span_t keep_alive; /* text between two events that clients pass over; may be empty */
 
     /*
      * Splices for one attempt, ascending by offset; returns how many. They may
@@ -223,8 +242,12 @@ typedef struct {
     relay_echo_writer_t *echo; /* the echo model's way to do it; NULL: it cannot */
     relay_span_t rest;         /* the path under the version, "/chat/completions"; for
                                   MODEL the id alone */
+    relay_span_t model;        /* percent-encoded, if the path names it: read the body with
+                                  relay_envelope_read_path; else empty */
+    relay_span_t method;       /* with model: what follows it, "generateContent" */
+    bool streaming;            /* the path says that the answer is a stream */
     bool get;                  /* the method that the operation takes: GET, else POST */
-    bool explicit_dialect;     /* the path had a dialect's prefix */
+    bool explicit_dialect;     /* the path had a dialect's prefix, or a version of its own */
 } relay_match_t;
 
 /*
@@ -233,12 +256,22 @@ typedef struct {
  * or NULL; it decides only where bare paths are shared ("/v1/models", unknown
  * paths). Always fills match->dialect.
  *
- * A bare path must be under "/v1"; behind a dialect's prefix that may be left
- * out ("/openai/models"), but a path that has another version there
+ * A bare path must be under "/v1", or under a version that one dialect alone has
+ * and that then decides; behind a dialect's prefix the version may be left out
+ * ("/openai/models"), but a path that has another one there
  * ("/openai/v1beta/models") is not put under ours. What does not fit gives
  * RELAY_OP_NONE with rest empty.
  */
 void relay_wire_match(relay_span_t path, const relay_dialect_t *hint, relay_match_t *match);
+
+/*
+ * The parameter called name in a raw query string: its text as written,
+ * percent-encoded. False if there is none; of several the first.
+ */
+bool relay_wire_query(relay_span_t query, relay_span_t name, relay_span_t *value);
+
+/* Whether a stream is to be one JSON list, by the query of a path that streams. */
+bool relay_wire_wants_list(const relay_dialect_t *dialect, relay_span_t query);
 
 const relay_wire_t *relay_wire_find(relay_span_t name);
 const relay_wire_t *relay_wire_at(unsigned index);       /* NULL past the last */

@@ -341,6 +341,7 @@ const relay_wire_t relay_wire_anthropic_messages = {
     .dialect = &relay_dialect_anthropic,
     .path = RELAY_SPAN_INIT("/messages"),
     .streams = true,
+    .keep_alive = RELAY_SPAN_INIT("event: ping\ndata: {\"type\":\"ping\"}\n\n"),
     .edits = relay_wire_edits_model_only,
     .wants_usage = relay_wire_wants_usage_always,
     .event = event,

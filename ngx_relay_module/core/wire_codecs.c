@@ -6,11 +6,17 @@
  */
 
 #include "wire_anthropic_messages_codec.h"
+#include "wire_bedrock_converse_codec.h"
+#include "wire_gemini_codec.h"
 #include "wire_openai_chat_codec.h"
+#include "wire_openai_responses_codec.h"
 
 static const relay_codec_t *const codecs[] = {
     &relay_codec_anthropic_messages,
+    &relay_codec_gemini,
     &relay_codec_openai_chat,
+    &relay_codec_openai_responses,
+    &relay_codec_bedrock_converse,
 };
 
 #define COUNT (sizeof(codecs) / sizeof(codecs[0]))

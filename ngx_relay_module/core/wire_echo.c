@@ -170,7 +170,8 @@ void relay_echo_count_input(relay_buf_t *out, const relay_echo_t *echo, relay_us
 {
     *usage = (relay_usage_t){.known = false};
     RELAY_PUT(out, "{\"object\":\"response.input_tokens\",\"input_tokens\":");
-    relay_buf_put_u64(out, estimate_input(echo->body, RELAY_SPAN("input")));
+    relay_buf_put_u64(out, echo->tokens != 0 ? echo->tokens
+                                             : estimate_input(echo->body, RELAY_SPAN("input")));
     RELAY_PUT(out, "}");
 }
 
@@ -178,7 +179,8 @@ void relay_echo_count_messages(relay_buf_t *out, const relay_echo_t *echo, relay
 {
     *usage = (relay_usage_t){.known = false};
     RELAY_PUT(out, "{\"input_tokens\":");
-    relay_buf_put_u64(out, estimate_input(echo->body, RELAY_SPAN("messages")));
+    relay_buf_put_u64(out, echo->tokens != 0 ? echo->tokens
+                                             : estimate_input(echo->body, RELAY_SPAN("messages")));
     RELAY_PUT(out, "}");
 }
 

@@ -608,6 +608,7 @@ const relay_wire_t relay_wire_openai_chat = {
     .dialect = &relay_dialect_openai,
     .path = RELAY_SPAN_INIT("/chat/completions"),
     .streams = true,
+    .keep_alive = RELAY_SPAN_INIT(": ping\n"),
     .edits = edits,
     .wants_usage = wants_usage,
     .event = event,

@@ -497,6 +497,7 @@ const relay_wire_t relay_wire_openai_responses = {
     .dialect = &relay_dialect_openai,
     .path = RELAY_SPAN_INIT("/responses"),
     .streams = true,
+    .keep_alive = RELAY_SPAN_INIT(": ping\n"),
     .edits = relay_wire_edits_model_only,
     .wants_usage = relay_wire_wants_usage_always,
     .event = event,

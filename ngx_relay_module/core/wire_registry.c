@@ -4,20 +4,21 @@
  */
 
 #include "wire_anthropic.h"
+#include "wire_bedrock_converse.h"
 #include "wire_echo.h"
+#include "wire_gemini.h"
 #include "wire_openai.h"
 
 static const relay_wire_t *const wires[] = {
-    &relay_wire_openai_chat,
-    &relay_wire_openai_responses,
-    &relay_wire_openai_embeddings,
-    &relay_wire_anthropic_messages,
+    &relay_wire_openai_chat,        &relay_wire_openai_responses, &relay_wire_openai_embeddings,
+    &relay_wire_anthropic_messages, &relay_wire_bedrock_converse, &relay_wire_gemini,
 };
 
 /* The first one answers where nothing else tells. */
 static const relay_dialect_t *const dialects[] = {
     &relay_dialect_openai,
     &relay_dialect_anthropic,
+    &relay_dialect_gemini,
 };
 
 static const struct {
@@ -30,6 +31,27 @@ static const struct {
     {RELAY_SPAN_INIT("/responses/compact"), &relay_wire_openai_responses, NULL},
     {RELAY_SPAN_INIT("/messages/count_tokens"), &relay_wire_anthropic_messages,
      relay_echo_count_messages},
+};
+
+/* What follows the name in "/models/NAME:method". A name may hold colons itself, so
+ * methods that Relay has nothing to do with are listed, too. */
+static const struct {
+    relay_span_t name;
+    relay_operation_t operation;
+    bool streaming;
+    const relay_wire_t *wire;
+    relay_echo_writer_t *echo; /* NULL: the format's own if it generates */
+} methods[] = {
+    {RELAY_SPAN_INIT("generateContent"), RELAY_OP_GENERATE, false, &relay_wire_gemini, NULL},
+    {RELAY_SPAN_INIT("streamGenerateContent"), RELAY_OP_GENERATE, true, &relay_wire_gemini, NULL},
+    {RELAY_SPAN_INIT("countTokens"), RELAY_OP_AUXILIARY, false, &relay_wire_gemini,
+     relay_gemini_echo_count},
+    {RELAY_SPAN_INIT("embedContent"), RELAY_OP_NONE, false, &relay_wire_gemini, NULL},
+    {RELAY_SPAN_INIT("batchEmbedContents"), RELAY_OP_NONE, false, &relay_wire_gemini, NULL},
+    {RELAY_SPAN_INIT("asyncBatchEmbedContent"), RELAY_OP_NONE, false, &relay_wire_gemini, NULL},
+    {RELAY_SPAN_INIT("batchGenerateContent"), RELAY_OP_NONE, false, &relay_wire_gemini, NULL},
+    {RELAY_SPAN_INIT("predict"), RELAY_OP_NONE, false, &relay_wire_gemini, NULL},
+    {RELAY_SPAN_INIT("predictLongRunning"), RELAY_OP_NONE, false, &relay_wire_gemini, NULL},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -81,13 +103,27 @@ static const relay_dialect_t *take_dialect(relay_span_t *path)
     return NULL;
 }
 
+/* A version that only one dialect has binds the path to it. */
+static bool take_one_version(const relay_dialect_t **bound, relay_span_t *path)
+{
+    if (take(path, RELAY_SPAN("/v1"))) {
+        return true;
+    }
+    for (size_t i = 0; i < COUNT(dialects); i++) {
+        if ((*bound == NULL || *bound == dialects[i]) && dialects[i]->own_version.len != 0 &&
+            take(path, dialects[i]->own_version)) {
+            *bound = dialects[i];
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A base URL that ends in the version is often given to a client that adds it
  * again: the second one is dropped. */
-static bool take_version(relay_span_t *path)
+static bool take_version(const relay_dialect_t **bound, relay_span_t *path)
 {
-    relay_span_t version = RELAY_SPAN("/v1");
-
-    return take(path, version) && (take(path, version) || true);
+    return take_one_version(bound, path) && (take_one_version(bound, path) || true);
 }
 
 /* Whether the first segment is a version of any kind: "/v3", "/v1beta", "/v2.1". */
@@ -142,10 +178,16 @@ static bool accept(relay_match_t *match, relay_operation_t operation, const rela
     return true;
 }
 
+/* "{model}" in the path of a format stands for a name, and is none. */
+static bool names_model(relay_span_t path)
+{
+    return memchr(path.base, '{', path.len) != NULL;
+}
+
 static bool match_wires(relay_match_t *match, relay_span_t path)
 {
     for (size_t i = 0; i < COUNT(wires); i++) {
-        if (relay_span_eq(path, wires[i]->path)) {
+        if (relay_span_eq(path, wires[i]->path) && !names_model(path)) {
             return accept(match, RELAY_OP_GENERATE, wires[i], wires[i]->echo, path);
         }
     }
@@ -206,22 +248,118 @@ static bool climbs(relay_span_t path)
     return only_dots && (dots == 1 || dots == 2);
 }
 
+/* What stands before ":method", the colon percent-encoded or not. */
+static bool take_method(relay_span_t text, relay_span_t method, relay_span_t *name)
+{
+    relay_span_t colon = RELAY_SPAN(":"), encoded = RELAY_SPAN("%3a");
+
+    if (text.len <= method.len ||
+        !relay_span_eq(relay_span_from(text, text.len - method.len), method)) {
+        return false;
+    }
+    text.len -= method.len;
+    if (relay_span_eq(relay_span_from(text, text.len - colon.len), colon)) {
+        *name = relay_span(text.base, text.len - colon.len);
+        return true;
+    }
+    if (text.len < encoded.len ||
+        !relay_span_case_eq(relay_span_from(text, text.len - encoded.len), encoded)) {
+        return false;
+    }
+    *name = relay_span(text.base, text.len - encoded.len);
+    return true;
+}
+
+static bool accept_method(relay_match_t *match, size_t row, relay_span_t path, relay_span_t name)
+{
+    const relay_wire_t *wire = methods[row].wire;
+    relay_operation_t operation = name.len != 0 ? methods[row].operation : RELAY_OP_NONE;
+
+    if (!accept(match, operation, wire,
+                operation == RELAY_OP_GENERATE ? wire->echo : methods[row].echo, path)) {
+        return false;
+    }
+    if (operation == RELAY_OP_NONE) {
+        match->wire = NULL;
+        match->echo = NULL;
+        match->rest.len = climbs(path) ? 0 : path.len;
+        return true;
+    }
+    match->model = name;
+    match->method = methods[row].name;
+    match->streaming = methods[row].streaming;
+    return true;
+}
+
+static bool match_methods(relay_match_t *match, relay_span_t path)
+{
+    relay_span_t text = path, name;
+
+    if (!take(&text, RELAY_SPAN("/models")) || text.len < 2) {
+        return false;
+    }
+    text = relay_span_from(text, 1);
+    for (size_t i = 0; i < COUNT(methods); i++) {
+        if (take_method(text, methods[i].name, &name)) {
+            return accept_method(match, i, path, name);
+        }
+    }
+    return false;
+}
+
 void relay_wire_match(relay_span_t path, const relay_dialect_t *hint, relay_match_t *match)
 {
-    const relay_dialect_t *named = take_dialect(&path);
-    bool versioned = take_version(&path);
+    const relay_dialect_t *named = take_dialect(&path), *bound = named;
+    bool versioned = take_version(&bound, &path);
 
-    *match = (relay_match_t){.dialect = named != NULL  ? named
+    *match = (relay_match_t){.dialect = bound != NULL  ? bound
                                         : hint != NULL ? hint
                                                        : dialects[0],
-                             .explicit_dialect = named != NULL};
+                             .explicit_dialect = bound != NULL};
     if (!versioned && (named == NULL || has_version(path))) {
         return;
     }
-    if (match_models(match, without_slash(path)) || match_wires(match, without_slash(path))) {
+    if (match_methods(match, without_slash(path)) || match_models(match, without_slash(path)) ||
+        match_wires(match, without_slash(path))) {
         return;
     }
     if (path.len > 1 && !climbs(path)) {
         match->rest = path;
     }
+}
+
+/* ---- queries ------------------------------------------------------------- */
+
+bool relay_wire_query(relay_span_t query, relay_span_t name, relay_span_t *value)
+{
+    while (query.len != 0) {
+        const uint8_t *end = memchr(query.base, '&', query.len);
+        size_t length = end != NULL ? (size_t)(end - query.base) : query.len;
+        relay_span_t pair = relay_span(query.base, length);
+        if (relay_span_starts(pair, name) && (pair.len == name.len || pair.base[name.len] == '=')) {
+            *value = relay_span_from(pair, pair.len == name.len ? name.len : name.len + 1);
+            return true;
+        }
+        query = relay_span_from(query, end != NULL ? length + 1 : length);
+    }
+    return false;
+}
+
+bool relay_wire_wants_list(const relay_dialect_t *dialect, relay_span_t query)
+{
+    relay_span_t wanted = dialect->events_query, value;
+
+    if (wanted.len == 0) {
+        return false;
+    }
+    while (query.len != 0) {
+        const uint8_t *end = memchr(query.base, '&', query.len);
+        size_t length = end != NULL ? (size_t)(end - query.base) : query.len;
+        value = relay_span(query.base, length);
+        if (relay_span_eq(value, wanted)) {
+            return false;
+        }
+        query = relay_span_from(query, end != NULL ? length + 1 : length);
+    }
+    return true;
 }

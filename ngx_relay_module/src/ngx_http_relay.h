@@ -7,9 +7,11 @@
  *   ngx_http_relay_snapshot.c  configurations in use: memory, references
  *   ngx_http_relay_store.h     configurations that come while nginx runs
  *   ngx_http_relay_handler.c   the content handler: route, plan
+ *   ngx_http_relay_presented.c the relay key as a request shows it
  *   ngx_http_relay_auth.c      relay keys: of files, of the store
  *   ngx_http_relay_body.c      reading and inflating the request body
- *   ngx_http_relay_attempt.c   one try at a candidate: peer callbacks, request
+ *   ngx_http_relay_attempt.c   one try at a candidate: peer callbacks
+ *   ngx_http_relay_request.c   the request of a try: line, headers, body
  *   ngx_http_relay_translate.h attempts in another format than the caller's
  *   ngx_http_relay_endpoint.c  addresses and idle connections of a host
  *   ngx_http_relay_tls.c       TLS profiles, shared by endpoints
@@ -17,6 +19,7 @@
  *   ngx_http_relay_upstream.c  the passage through nginx's upstream, its end
  *   ngx_http_relay_hold.c      the answer: hold, fail over or commit
  *   ngx_http_relay_stream.c    event streams and what goes out to the client
+ *   ngx_http_relay_silence.c   our own signs of life in a stream
  *   ngx_http_relay_drain.c     requests under way when a worker is replaced
  *   ngx_http_relay_headers.c   which headers pass to the provider
  *   ngx_http_relay_answer_headers.c  which pass to the caller
@@ -36,6 +39,7 @@
 #include <ngx_http.h>
 
 #include "chunked.h"
+#include "eventstream.h"
 #include "route.h"
 
 #include "ngx_http_relay_snapshot.h"
@@ -153,6 +157,7 @@ typedef struct {
     ngx_flag_t                       pass;
     size_t                           max_body_size;
     size_t                           max_response_size;
+    ngx_msec_t                       stream_keepalive;
 } ngx_http_relay_loc_conf_t;
 
 
@@ -223,6 +228,7 @@ typedef struct {
     unsigned                         close:1;     /* Connection: close */
     unsigned                         complete:1;  /* the whole body was read */
     unsigned                         received:1;  /* at least one byte came */
+    unsigned                         framed:1;    /* its stream is binary events */
 } ngx_http_relay_try_t;
 
 
@@ -256,6 +262,7 @@ typedef struct {
     /* the committed answer */
     relay_stream_t                   stream;
     relay_sse_t                      sse;
+    relay_eventstream_t             *frames;      /* binary events, or NULL */
     relay_usage_t                    usage;
     u_char                           finish[RELAY_FINISH_MAX];
     ngx_chain_t                     *pending;     /* output not handed on yet */
@@ -269,6 +276,7 @@ typedef struct {
     ngx_msec_t                       progress;    /* last real event */
     ngx_msec_t                       finished;    /* finish reason or end */
     ngx_msec_t                       first_token;
+    ngx_msec_t                       spoken;      /* last output of the stream */
     uint64_t                         received_us; /* request body complete */
     uint64_t                         sent_us;     /* first attempt dispatched */
     uint64_t                         entered_us;  /* bytes of the answer here */
@@ -281,6 +289,7 @@ typedef struct {
     ngx_queue_t                      waiting;     /* for an address */
     ngx_event_t                      wait;
     ngx_event_t                      yield;       /* to go on in the next turn */
+    ngx_event_t                      silence;     /* to say something */
     size_t                           turn_size;   /* read since the last one */
 
     unsigned                         committed:1;
@@ -295,6 +304,7 @@ typedef struct {
     unsigned                         listed:1;    /* in the running requests */
     unsigned                         draining:1;  /* the worker is about to exit */
     unsigned                         root:1;      /* the base URL itself */
+    unsigned                         as_list:1;   /* the answer is in a JSON list */
     unsigned                         hidden_cr:1; /* a hidden item ended in CR */
     unsigned                         passed_cr:1; /* one that was passed on did */
     unsigned                         named:1;     /* Connection names headers */
@@ -359,6 +369,15 @@ void ngx_http_relay_body_done(ngx_http_request_t *r);
  */
 ngx_int_t ngx_http_relay_authenticate(ngx_http_relay_ctx_t *ctx);
 
+/* ngx_http_relay_presented.c */
+
+/*
+ * The relay key that the request shows, or empty. One in the query is removed
+ * from ctx->args and made unreadable in what nginx logs.
+ */
+ngx_int_t ngx_http_relay_presented_key(ngx_http_relay_ctx_t *ctx,
+    relay_span_t *key);
+
 /* ngx_http_relay_body.c */
 
 /* reads the body, then calls ngx_http_relay_body_done(); for handlers to return */
@@ -368,6 +387,13 @@ ngx_int_t ngx_http_relay_read_body(ngx_http_request_t *r);
 
 ngx_int_t ngx_http_relay_peer_init(ngx_http_request_t *r,
     ngx_http_upstream_srv_conf_t *us);
+
+/* ngx_http_relay_request.c */
+
+/* u->request_bufs of ctx->attempt, whose place of the secret is remembered */
+ngx_int_t ngx_http_relay_build_request(ngx_http_relay_ctx_t *ctx);
+/* wipes an ngx_str_t; for cleanup handlers */
+void ngx_http_relay_cleanse_key(void *data);
 
 /* ngx_http_relay_endpoint.c */
 
@@ -455,6 +481,15 @@ ngx_int_t ngx_http_relay_input_filter(void *data, ssize_t bytes);
 relay_chunked_status_t ngx_http_relay_payload(ngx_http_relay_try_t *attempt,
     relay_span_t *raw, relay_span_t *data);
 
+/* pending output to nginx, one flush for all of it */
+void ngx_http_relay_hand_on(ngx_http_relay_ctx_t *ctx);
+
+/* ngx_http_relay_silence.c */
+
+/* a stream is committed; is over, however */
+void ngx_http_relay_silence_begin(ngx_http_relay_ctx_t *ctx);
+void ngx_http_relay_silence_end(ngx_http_relay_ctx_t *ctx);
+
 /* ngx_http_relay_drain.c */
 
 void ngx_http_relay_drain_init(ngx_cycle_t *cycle);
@@ -486,6 +521,8 @@ ngx_uint_t ngx_http_relay_retry_after(ngx_str_t *value);
 
 /* ngx_http_relay_answer.c */
 
+/* wraps a body where the caller's stream is to be a list */
+ngx_int_t ngx_http_relay_wrap(ngx_http_relay_ctx_t *ctx, ngx_str_t *body);
 /* sends an error of our own; returns what a content handler returns */
 ngx_int_t ngx_http_relay_refuse(ngx_http_request_t *r, relay_error_t *error);
 ngx_int_t ngx_http_relay_refuse_code(ngx_http_request_t *r,
@@ -494,6 +531,8 @@ ngx_int_t ngx_http_relay_send_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body);
 ngx_int_t ngx_http_relay_send_models(ngx_http_request_t *r);
 ngx_int_t ngx_http_relay_send_echo(ngx_http_request_t *r);
+/* a number of tokens that nobody has counted, marked as such */
+ngx_int_t ngx_http_relay_send_estimate(ngx_http_request_t *r);
 ngx_int_t ngx_http_relay_send_empty(ngx_http_request_t *r, ngx_uint_t status);
 
 /* what to say after the last try has failed */

@@ -7,12 +7,17 @@
 
 #include "ngx_http_relay.h"
 
+#include "token_estimate.h"
+#include "wire_headers.h"
+
 
 static ngx_int_t ngx_http_relay_send(ngx_http_request_t *r, ngx_uint_t status,
     const char *type, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_write_error(ngx_http_relay_ctx_t *ctx,
     relay_error_t *error, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_add_allow(ngx_http_relay_ctx_t *ctx);
+static ngx_int_t ngx_http_relay_prefix_models(ngx_http_relay_ctx_t *ctx,
+    relay_model_view_t *views, size_t count);
 static ngx_int_t ngx_http_relay_one_model(ngx_http_relay_ctx_t *ctx,
     relay_model_view_t *views, size_t count, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_list_models(ngx_http_relay_ctx_t *ctx,
@@ -138,6 +143,31 @@ ngx_http_relay_send_json(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
+ngx_int_t
+ngx_http_relay_wrap(ngx_http_relay_ctx_t *ctx, ngx_str_t *body)
+{
+    u_char  *p;
+
+    if (!ctx->as_list) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(ctx->request->pool, body->len + 2);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    p[0] = '[';
+    ngx_memcpy(p + 1, body->data, body->len);
+    p[body->len + 1] = ']';
+
+    body->data = p;
+    body->len += 2;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_http_relay_send(ngx_http_request_t *r, ngx_uint_t status,
     const char *type, ngx_str_t *body)
@@ -145,6 +175,10 @@ ngx_http_relay_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_int_t     rc;
     ngx_buf_t    *b;
     ngx_chain_t   out;
+
+    if (ngx_http_relay_wrap(ngx_http_relay_ctx(r), body) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     r->headers_out.status = status;
     r->headers_out.content_length_n = body->len;
@@ -233,6 +267,10 @@ ngx_http_relay_send_models(ngx_http_request_t *r)
     count = relay_route_models(ctx->snapshot->config, ctx->key,
                                ctx->match.dialect, views, count);
 
+    if (ngx_http_relay_prefix_models(ctx, views, count) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     rc = (ctx->match.operation == RELAY_OP_MODEL)
          ? ngx_http_relay_one_model(ctx, views, count, &body)
          : ngx_http_relay_list_models(ctx, views, count, &body);
@@ -242,6 +280,48 @@ ngx_http_relay_send_models(ngx_http_request_t *r)
     }
 
     return ngx_http_relay_send_json(r, NGX_HTTP_OK, &body);
+}
+
+
+/* for clients that would not show them under their own names */
+
+static ngx_int_t
+ngx_http_relay_prefix_models(ngx_http_relay_ctx_t *ctx,
+    relay_model_view_t *views, size_t count)
+{
+    u_char              *p;
+    size_t               i;
+    relay_span_t         agent, prefix;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (r->headers_in.user_agent == NULL) {
+        return NGX_OK;
+    }
+
+    agent = ngx_http_relay_span(&r->headers_in.user_agent->value);
+
+    for (i = 0; i < count; i++) {
+
+        prefix = relay_wire_listed_prefix(ctx->match.dialect, agent,
+                                          views[i].id);
+        if (prefix.len == 0) {
+            continue;
+        }
+
+        p = ngx_pnalloc(r->pool, prefix.len + views[i].id.len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(p, prefix.base, prefix.len);
+        ngx_memcpy(p + prefix.len, views[i].id.base, views[i].id.len);
+
+        views[i].id = relay_span(p, prefix.len + views[i].id.len);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -397,6 +477,50 @@ ngx_http_relay_send_echo(ngx_http_request_t *r)
     }
 
     return ngx_http_relay_send(r, NGX_HTTP_OK, type, &body);
+}
+
+
+/* of the host that would be asked to generate */
+
+ngx_int_t
+ngx_http_relay_send_estimate(ngx_http_request_t *r)
+{
+    ngx_str_t              body;
+    relay_buf_t            out;
+    relay_echo_t           echo;
+    relay_usage_t          usage;
+    ngx_http_relay_ctx_t  *ctx;
+
+    static ngx_str_t  yes = ngx_string("1");
+
+    ctx = ngx_http_relay_ctx(r);
+
+    ngx_memzero(&echo, sizeof(relay_echo_t));
+    echo.body = ctx->envelope.body;
+    echo.tokens = relay_token_estimate(echo.body);
+
+    ctx->attempt.candidate = &ctx->plan->candidates[0];
+
+    out = relay_buf(NULL, 0);
+    ctx->match.echo(&out, &echo, &usage);
+
+    body.data = ngx_pnalloc(r->pool, out.len + 1);
+    if (body.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    out = relay_buf(body.data, out.len);
+    ctx->match.echo(&out, &echo, &usage);
+    body.len = out.len;
+
+    if (ngx_http_relay_add_header(r, "x-relay-estimated",
+                                  sizeof("x-relay-estimated") - 1, &yes)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_relay_send_json(r, NGX_HTTP_OK, &body);
 }
 
 

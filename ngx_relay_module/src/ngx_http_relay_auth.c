@@ -33,17 +33,20 @@ static ngx_int_t ngx_http_relay_judge_key(ngx_http_relay_ctx_t *ctx,
 static ngx_int_t ngx_http_relay_admit(ngx_http_relay_ctx_t *ctx,
     const relay_relay_key_t *key);
 static ngx_int_t ngx_http_relay_no_store(ngx_http_relay_ctx_t *ctx);
-static relay_span_t ngx_http_relay_presented_key(ngx_http_request_t *r);
 
 
 ngx_int_t
 ngx_http_relay_authenticate(ngx_http_relay_ctx_t *ctx)
 {
+    relay_span_t              presented;
     relay_digest_t            digest;
     const relay_relay_key_t  *key;
 
-    if (!relay_key_digest(ngx_http_relay_presented_key(ctx->request), &digest))
-    {
+    if (ngx_http_relay_presented_key(ctx, &presented) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (!relay_key_digest(presented, &digest)) {
         return ngx_http_relay_refuse_code(ctx->request,
                                           RELAY_ERR_INVALID_RELAY_KEY);
     }
@@ -294,44 +297,4 @@ ngx_http_relay_no_store(ngx_http_relay_ctx_t *ctx)
     error.retry_after_s = 1;
 
     return ngx_http_relay_refuse(ctx->request, &error);
-}
-
-
-static relay_span_t
-ngx_http_relay_presented_key(ngx_http_request_t *r)
-{
-    u_char           *p;
-    size_t            len;
-    ngx_table_elt_t  *h;
-
-    h = ngx_http_relay_request_header(r, "x-relay-key",
-                                      sizeof("x-relay-key") - 1);
-
-    if (h) {
-        return ngx_http_relay_span(&h->value);
-    }
-
-    h = ngx_http_relay_request_header(r, "authorization",
-                                      sizeof("authorization") - 1);
-
-    if (h && h->value.len > sizeof("Bearer ") - 1
-        && ngx_strncasecmp(h->value.data, (u_char *) "Bearer ",
-                           sizeof("Bearer ") - 1)
-           == 0)
-    {
-        p = h->value.data + sizeof("Bearer ") - 1;
-        len = h->value.len - (sizeof("Bearer ") - 1);
-
-        while (len && *p == ' ') {
-            p++;
-            len--;
-        }
-
-        return relay_span(p, len);
-    }
-
-    h = ngx_http_relay_request_header(r, "x-api-key",
-                                      sizeof("x-api-key") - 1);
-
-    return h ? ngx_http_relay_span(&h->value) : relay_span(NULL, 0);
 }

@@ -28,6 +28,10 @@ static ngx_int_t ngx_http_relay_greeting(ngx_http_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_relay_dot_segments(relay_span_t path);
 static ngx_uint_t ngx_http_relay_is_json_request(ngx_http_request_t *r);
 static void ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx);
+static relay_error_code_t ngx_http_relay_read_envelope(
+    ngx_http_relay_ctx_t *ctx, relay_buf_t *scratch, relay_error_t *error);
+static ngx_uint_t ngx_http_relay_estimates(ngx_http_relay_ctx_t *ctx,
+    relay_error_t *error);
 static void ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx);
 
 
@@ -260,6 +264,16 @@ ngx_http_relay_route_path(ngx_http_relay_ctx_t *ctx)
     if (r->args.len) {
         ctx->args.data = r->args.data - 1;
         ctx->args.len = r->args.len + 1;
+    }
+
+    if (ctx->match.streaming
+        && relay_wire_wants_list(ctx->match.dialect,
+                                 ngx_http_relay_span(&r->args)))
+    {
+        /* a list of one whole answer is a good list */
+
+        ctx->match.streaming = 0;
+        ctx->as_list = 1;
     }
 }
 
@@ -591,6 +605,53 @@ ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx)
 }
 
 
+static relay_error_code_t
+ngx_http_relay_read_envelope(ngx_http_relay_ctx_t *ctx, relay_buf_t *scratch,
+    relay_error_t *error)
+{
+    relay_span_t  body;
+
+    body = ngx_http_relay_span(&ctx->body);
+
+    if (ctx->match.model.len) {
+        return relay_envelope_read_path(body, ctx->match.model,
+                                        ctx->match.streaming, &ctx->envelope,
+                                        scratch, error);
+    }
+
+    return relay_envelope_read(body, &ctx->envelope, scratch, error);
+}
+
+
+/*
+ * Tokens are to be counted for a model whose hosts do not count them, and could
+ * generate: an estimate is better than nothing.
+ */
+
+static ngx_uint_t
+ngx_http_relay_estimates(ngx_http_relay_ctx_t *ctx, relay_error_t *error)
+{
+    u_char         text[RELAY_ENVELOPE_SCRATCH];
+    relay_buf_t    scratch;
+    relay_error_t  ignored;
+
+    if (error->code != RELAY_ERR_FORMAT_UNAVAILABLE
+        || ctx->match.operation != RELAY_OP_AUXILIARY
+        || ctx->match.echo == NULL)
+    {
+        return 0;
+    }
+
+    scratch = relay_buf(text, sizeof(text));
+
+    return relay_route_plan(ctx->snapshot->config, ctx->key,
+                            ctx->envelope.model_name, ctx->match.wire,
+                            RELAY_OP_GENERATE, 0, ctx->plan, &scratch,
+                            &ignored)
+           == RELAY_ERR_NONE;
+}
+
+
 static void
 ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
 {
@@ -610,9 +671,7 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
         return;
     }
 
-    if (relay_envelope_read(ngx_http_relay_span(&ctx->body), &ctx->envelope,
-                            &scratch, &error)
-        != RELAY_ERR_NONE)
+    if (ngx_http_relay_read_envelope(ctx, &scratch, &error) != RELAY_ERR_NONE)
     {
         ngx_http_finalize_request(r, ngx_http_relay_refuse(r, &error));
         return;
@@ -636,11 +695,13 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
 
     if (relay_route_plan(ctx->snapshot->config, ctx->key,
                          ctx->envelope.model_name, ctx->match.wire,
-                         ctx->match.operation == RELAY_OP_GENERATE, random,
-                         ctx->plan, &scratch, &error)
+                         ctx->match.operation, random, ctx->plan, &scratch,
+                         &error)
         != RELAY_ERR_NONE)
     {
-        ngx_http_finalize_request(r, ngx_http_relay_refuse(r, &error));
+        ngx_http_finalize_request(r, ngx_http_relay_estimates(ctx, &error)
+                                     ? ngx_http_relay_send_estimate(r)
+                                     : ngx_http_relay_refuse(r, &error));
         return;
     }
 

@@ -170,7 +170,8 @@ ngx_http_relay_auth_shapes(relay_plan_t *plan)
     shapes = 0;
 
     for (i = 0; i < plan->count; i++) {
-        name = plan->candidates[i].host->auth_header;
+        name = relay_host_auth(plan->candidates[i].host,
+                               plan->candidates[i].wire).header;
 
         if (name.len) {
             shapes |= ngx_http_relay_shape(name.base, name.len);
@@ -187,7 +188,10 @@ ngx_http_relay_is_auth(relay_plan_t *plan, relay_span_t name)
     size_t  i;
 
     for (i = 0; i < plan->count; i++) {
-        if (relay_span_eq(name, plan->candidates[i].host->auth_header)) {
+        if (relay_span_eq(name, relay_host_auth(plan->candidates[i].host,
+                                                plan->candidates[i].wire)
+                                .header))
+        {
             return 1;
         }
     }

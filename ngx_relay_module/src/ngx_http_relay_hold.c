@@ -20,6 +20,7 @@
 #define NGX_HTTP_RELAY_TRUSTED_LENGTH  (1024 * 1024)
 
 
+static ngx_uint_t ngx_http_relay_is_stream(ngx_http_relay_try_t *attempt);
 static ngx_int_t ngx_http_relay_unreadable(ngx_http_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_relay_fails_over(ngx_http_relay_ctx_t *ctx,
     ngx_uint_t status);
@@ -111,10 +112,7 @@ ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx)
                                        : NGX_OK;
     }
 
-    if (status < 300
-        && relay_span_case_eq(ngx_http_relay_media_type(&attempt->content_type),
-                              RELAY_SPAN("text/event-stream")))
-    {
+    if (status < 300 && ngx_http_relay_is_stream(attempt)) {
         attempt->mode = NGX_HTTP_RELAY_STREAM;
         return NGX_OK;
     }
@@ -130,6 +128,27 @@ ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx)
     }
 
     return ctx->attempt.translated ? ngx_http_relay_unreadable(ctx) : NGX_OK;
+}
+
+
+/* binary events only from a host whose format has them: for others they are bytes */
+
+static ngx_uint_t
+ngx_http_relay_is_stream(ngx_http_relay_try_t *attempt)
+{
+    relay_span_t            type;
+    const relay_variant_t  *variant;
+
+    type = ngx_http_relay_media_type(&attempt->content_type);
+    variant = attempt->candidate->host->variants[attempt->candidate->wire->index];
+
+    attempt->framed = variant != NULL
+                      && variant->framing != RELAY_FRAMING_SSE
+                      && relay_span_case_eq(type,
+                              RELAY_SPAN("application/vnd.amazon.eventstream"));
+
+    return attempt->framed
+           || relay_span_case_eq(type, RELAY_SPAN("text/event-stream"));
 }
 
 
@@ -606,6 +625,17 @@ ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx)
 
     attempt = &ctx->attempt;
 
+    if (attempt->status.code == NGX_HTTP_BAD_REQUEST) {
+
+        attempt->candidate->wire->answer(ngx_http_relay_span(&attempt->held),
+                                         &answer);
+
+        if (answer.key_refused) {
+            attempt->failure = RELAY_ERR_UPSTREAM_KEY;
+            return ngx_http_relay_fail(ctx, NULL);
+        }
+    }
+
     if (attempt->status.code >= 400
         && (attempt->translated || !ngx_http_relay_is_json(&attempt->held)))
     {
@@ -662,6 +692,10 @@ ngx_http_relay_pend(ngx_http_relay_ctx_t *ctx)
         return NGX_OK;
     }
 
+    if (ngx_http_relay_wrap(ctx, held) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     b = ngx_calloc_buf(ctx->request->pool);
     cl = ngx_alloc_chain_link(ctx->request->pool);
 
@@ -710,9 +744,17 @@ ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx, ngx_uint_t retry_after)
     ctx->cost_us += ngx_http_relay_now_us() - ctx->entered_us;
     ctx->progress = ngx_current_msec;
 
-    if (attempt->translated && attempt->mode == NGX_HTTP_RELAY_STREAM) {
+    if (attempt->mode == NGX_HTTP_RELAY_STREAM
+        && (attempt->translated || attempt->framed))
+    {
         ngx_str_set(&attempt->content_type, "text/event-stream; charset=utf-8");
+    }
 
+    if (attempt->mode == NGX_HTTP_RELAY_STREAM) {
+        ngx_http_relay_silence_begin(ctx);
+    }
+
+    if (attempt->translated && attempt->mode == NGX_HTTP_RELAY_STREAM) {
         if (ngx_http_relay_translate_settle(ctx) != NGX_OK) {
             return NGX_ERROR;
         }

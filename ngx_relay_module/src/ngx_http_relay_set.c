@@ -289,7 +289,6 @@ ngx_http_relay_set_same(ngx_http_relay_set_t *set, ngx_http_relay_set_t *other)
     const relay_head_document_t  *a, *b;
 
     if (set->blobs == NULL || other == NULL
-        || set->head.revision != other->head.revision
         || set->head.ndocuments != other->head.ndocuments
         || !relay_span_eq(set->head.deployment, other->head.deployment))
     {

@@ -102,7 +102,7 @@ void ngx_http_relay_set_release(ngx_http_relay_set_t *set);
 /* takes over the documents that both list */
 void ngx_http_relay_set_share(ngx_http_relay_set_t *set,
     ngx_http_relay_set_t *other);
-/* of one revision, with the same documents: only signed anew */
+/* of one deployment, with the same documents: nothing is to be built */
 ngx_uint_t ngx_http_relay_set_same(ngx_http_relay_set_t *set,
     ngx_http_relay_set_t *other);
 ngx_http_relay_blob_t *ngx_http_relay_blob_create(const relay_digest_t *digest,

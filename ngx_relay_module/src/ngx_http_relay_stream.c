@@ -18,6 +18,10 @@
 
 
 static void *ngx_http_relay_resize(void *owner, void *block, size_t size);
+static ngx_int_t ngx_http_relay_feed_frames(ngx_http_relay_ctx_t *ctx,
+    relay_span_t data);
+static ngx_int_t ngx_http_relay_feed_events(ngx_http_relay_ctx_t *ctx,
+    relay_span_t data);
 static ngx_int_t ngx_http_relay_item(ngx_http_relay_ctx_t *ctx,
     relay_sse_status_t status, relay_sse_item_t *item);
 static ngx_uint_t ngx_http_relay_ends_in_cr(relay_span_t raw);
@@ -28,7 +32,6 @@ static ngx_int_t ngx_http_relay_keep_error(ngx_http_relay_ctx_t *ctx,
 static ngx_int_t ngx_http_relay_last_item(ngx_http_relay_ctx_t *ctx);
 static ngx_buf_t *ngx_http_relay_block(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_append(ngx_http_relay_ctx_t *ctx, ngx_chain_t *cl);
-static void ngx_http_relay_hand_on(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_idle_limit(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_yield(ngx_http_relay_ctx_t *ctx, size_t bytes);
 static void ngx_http_relay_yield_handler(ngx_event_t *ev);
@@ -74,6 +77,11 @@ ngx_http_relay_stream_reset(ngx_http_relay_ctx_t *ctx)
         ctx->splitter = 0;
     }
 
+    if (ctx->frames) {
+        relay_eventstream_free(ctx->frames);
+        ctx->frames = NULL;
+    }
+
     if (ctx->pending) {
         ctx->pending_tail->next = ctx->request->upstream->free_bufs;
         ctx->request->upstream->free_bufs = ctx->pending;
@@ -101,6 +109,70 @@ ngx_http_relay_resize(void *owner, void *block, size_t size)
 
 ngx_int_t
 ngx_http_relay_stream_feed(ngx_http_relay_ctx_t *ctx, relay_span_t data)
+{
+    return ctx->attempt.framed ? ngx_http_relay_feed_frames(ctx, data)
+                               : ngx_http_relay_feed_events(ctx, data);
+}
+
+
+/* binary events become those of a text stream, and go the same way */
+
+static ngx_int_t
+ngx_http_relay_feed_frames(ngx_http_relay_ctx_t *ctx, relay_span_t data)
+{
+    ngx_int_t                    rc;
+    relay_span_t                 text;
+    const relay_candidate_t     *candidate;
+    relay_eventstream_status_t   status;
+
+    if (ctx->frames == NULL) {
+        relay_memory_t  memory = { ngx_http_relay_resize,
+                                   ctx->request->connection->log };
+
+        ctx->frames = ngx_palloc(ctx->request->pool,
+                                 sizeof(relay_eventstream_t));
+        if (ctx->frames == NULL) {
+            return NGX_ERROR;
+        }
+
+        candidate = ctx->attempt.candidate;
+
+        relay_eventstream_init(ctx->frames, memory,
+             candidate->host->variants[candidate->wire->index]->framing,
+             NGX_HTTP_RELAY_EVENT_MAX);
+    }
+
+    for ( ;; ) {
+
+        status = relay_eventstream_next(ctx->frames, &data, &text);
+
+        switch (status) {
+
+        case RELAY_EVENTSTREAM_MORE:
+            return NGX_OK;
+
+        case RELAY_EVENTSTREAM_EVENT:
+            break;
+
+        case RELAY_EVENTSTREAM_MEMORY:
+            return NGX_ERROR;
+
+        default: /* RELAY_EVENTSTREAM_INVALID, RELAY_EVENTSTREAM_TOO_LONG */
+            ctx->attempt.failure = RELAY_ERR_UPSTREAM_INVALID;
+            return NGX_ABORT;
+        }
+
+        rc = ngx_http_relay_feed_events(ctx, text);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_relay_feed_events(ngx_http_relay_ctx_t *ctx, relay_span_t data)
 {
     ngx_int_t           rc;
     relay_sse_item_t    item;
@@ -553,9 +625,7 @@ ngx_http_relay_payload(ngx_http_relay_try_t *attempt, relay_span_t *raw,
 }
 
 
-/* pending output to nginx, one flush for all of it */
-
-static void
+void
 ngx_http_relay_hand_on(ngx_http_relay_ctx_t *ctx)
 {
     ngx_chain_t          **ll;
@@ -575,6 +645,7 @@ ngx_http_relay_hand_on(ngx_http_relay_ctx_t *ctx)
 
     ctx->pending = NULL;
     ctx->pending_size = 0;
+    ctx->spoken = ngx_current_msec;
 }
 
 

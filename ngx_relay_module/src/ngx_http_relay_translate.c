@@ -16,6 +16,7 @@
 
 #include "ngx_http_relay_translate.h"
 
+#include "candidate_target.h"
 #include "wire_headers.h"
 
 
@@ -29,6 +30,7 @@
 
 /* longer bodies take more than half a millisecond */
 #define NGX_HTTP_RELAY_AHEAD_MIN     (96 * 1024)
+#define NGX_HTTP_RELAY_AHEAD_MS      60000
 
 /* what an answer needs of its request is a few names */
 #define NGX_HTTP_RELAY_SETTLED_POOL  1024
@@ -114,6 +116,10 @@ ngx_http_relay_translate_ahead(ngx_http_relay_ctx_t *ctx)
         return NGX_OK;
     }
 
+    /* without a timer a worker that is to exit would not wait for it */
+
+    ngx_add_timer(&task->event, NGX_HTTP_RELAY_AHEAD_MS);
+
     /* a caller who leaves meanwhile waits for the thread, too */
 
     r->main->blocked++;
@@ -153,6 +159,17 @@ ngx_http_relay_ahead_event(ngx_event_t *ev)
     c = r->connection;
 
     ngx_http_set_log_request(c->log, r);
+
+    if (ev->timedout) {
+        ngx_log_error(NGX_LOG_ALERT, c->log, 0,
+                      "translation in a thread takes too long");
+        ev->timedout = 0;
+        return;
+    }
+
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
 
     r->main->blocked--;
     r->aio = 0;
@@ -264,7 +281,9 @@ ngx_http_relay_translated_prepare(ngx_http_relay_ctx_t *ctx,
     translation->arena = &translated->arena;
     translation->caller = relay_codec_of(ctx->match.wire);
     translation->upstream = relay_codec_of(candidate->wire);
-    translation->target.model = candidate->upstream_model;
+    translation->target = relay_target_of(candidate);
+    translation->stream = ctx->match.streaming;
+    translation->model = ngx_http_relay_span(&ctx->model);
     translation->strict = ngx_http_relay_strict(ctx->request);
     translation->request_id = relay_span(ctx->request_id_data,
                                          NGX_HTTP_RELAY_REQUEST_ID_LEN);

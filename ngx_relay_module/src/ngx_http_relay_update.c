@@ -1,6 +1,7 @@
 
 /*
- * From a head to what is served. One set at a time is on its way:
+ * From a head to what is served. A head with the documents that are served is
+ * only a new number for them. Of others, one set at a time is on its way:
  *
  *                 head has changed
  *   IDLE --------------------------------> FETCH documents that are not here
@@ -35,6 +36,8 @@ typedef struct {
 
 
 static void ngx_http_relay_update_unchanged(ngx_http_relay_store_t *store);
+static void ngx_http_relay_update_keep(ngx_http_relay_store_t *store,
+    ngx_http_relay_set_t *set);
 static ngx_uint_t ngx_http_relay_update_is(ngx_http_relay_set_t *set,
     relay_span_t text);
 static void ngx_http_relay_update_fetch(ngx_http_relay_store_t *store);
@@ -89,9 +92,10 @@ ngx_http_relay_update(ngx_http_relay_store_t *store,
         return;
     }
 
-    if (ngx_http_relay_set_same(set, store->served)) {
-
-        /* signed once more: nothing to build */
+    if (ngx_http_relay_set_same(set, store->served)
+        && set->head.revision == store->served->head.revision)
+    {
+        /* signed once more */
 
         ngx_http_relay_set_share(set, store->served);
         ngx_http_relay_set_release(store->served);
@@ -110,6 +114,14 @@ ngx_http_relay_update(ngx_http_relay_store_t *store,
     ngx_http_relay_store_is_whole(store);
 
     ngx_http_relay_set_share(set, store->served);
+
+    if (ngx_http_relay_set_same(set, store->served)
+        && store->rmcf->snapshot->unopened == 0)
+    {
+        ngx_http_relay_update_keep(store, set);
+        return;
+    }
+
     ngx_http_relay_set_share(set, store->refused);
 
     store->next = set;
@@ -133,6 +145,34 @@ ngx_http_relay_update_unchanged(ngx_http_relay_store_t *store)
 
         ngx_http_relay_report(store);
     }
+}
+
+
+/*
+ * The documents that are served, under a later revision. All else that the
+ * configuration was built from, files and their secrets, is the master's and
+ * stays as long as the worker; only a key that did not open is tried again, by
+ * building.
+ */
+
+static void
+ngx_http_relay_update_keep(ngx_http_relay_store_t *store,
+    ngx_http_relay_set_t *set)
+{
+    ngx_log_error(NGX_LOG_NOTICE, store->cycle->log, 0,
+                  "revision %uL is served, with the documents of %uL",
+                  set->head.revision, store->served->head.revision);
+
+    ngx_http_relay_set_release(store->served);
+    ngx_http_relay_set_release(store->refused);
+
+    store->served = set;
+    store->refused = NULL;
+    store->rmcf->snapshot->revision = set->head.revision;
+
+    ngx_http_relay_update_know(store, set, set->head.revision);
+    ngx_http_relay_report(store);
+    ngx_http_relay_update_save(store);
 }
 
 

@@ -255,6 +255,7 @@ ngx_http_relay_cleanup(void *data)
         ngx_delete_posted_event(&ctx->yield);
     }
 
+    ngx_http_relay_silence_end(ctx);
     ngx_http_relay_stream_reset(ctx);
 }
 
@@ -543,6 +544,7 @@ ngx_http_relay_finalize_request(ngx_http_request_t *r, ngx_int_t rc)
     ctx = ngx_http_relay_ctx(r);
 
     ngx_http_relay_drain_remove(ctx);
+    ngx_http_relay_silence_end(ctx);
 
     if (ctx->yield.posted) {
         ngx_delete_posted_event(&ctx->yield);

@@ -124,6 +124,13 @@ static ngx_command_t  ngx_http_relay_commands[] = {
       offsetof(ngx_http_relay_loc_conf_t, max_response_size),
       NULL },
 
+    { ngx_string("relay_stream_keepalive"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_relay_loc_conf_t, stream_keepalive),
+      NULL },
+
     { ngx_string("relay_keepalive"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_num_slot,
@@ -238,6 +245,7 @@ ngx_http_relay_create_loc_conf(ngx_conf_t *cf)
 
     rlcf->max_body_size = NGX_CONF_UNSET_SIZE;
     rlcf->max_response_size = NGX_CONF_UNSET_SIZE;
+    rlcf->stream_keepalive = NGX_CONF_UNSET_MSEC;
 
     return rlcf;
 }
@@ -256,6 +264,8 @@ ngx_http_relay_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               32 * 1024 * 1024);
     ngx_conf_merge_size_value(conf->max_response_size,
                               prev->max_response_size, 32 * 1024 * 1024);
+    ngx_conf_merge_msec_value(conf->stream_keepalive,
+                              prev->stream_keepalive, 15000);
 
     if (!conf->pass) {
         return NGX_CONF_OK;

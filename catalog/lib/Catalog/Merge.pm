@@ -13,7 +13,7 @@ use warnings;
 use JSON::PP ();
 use Time::Local qw(timegm);
 
-use Catalog::Rules qw(offer_id offer_order);
+use Catalog::Rules qw(offer_id offer_order refused_fields);
 
 # The date that pins a version, at the end of an id.
 my $snapshot = qr/[-@](20\d\d-?(?:0[1-9]|1[0-2])-?(?:0[1-9]|[12]\d|3[01]))$/;
@@ -38,6 +38,7 @@ sub index_model {
         $self->{offers}{$offer->{host}}{$id} = {name => $name, model => $model, offer => $offer};
         $self->index_name($id, $name);
         $self->{makers}{$offer->{host}}{$model->{owned_by}}++;
+        $self->{formats}{$offer->{host}}{$model->{owned_by}}{$model->{facts}{type}}{"@{$offer->{formats} // []}"}++;
     }
     $self->{models}{$name} = {model => $model, file => $file};
     $self->{taken}{$_} = $name for $name, @{$model->{aliases} // []};
@@ -148,7 +149,7 @@ sub known_offer {
         return @differences ? $self->conflict($title, $facts, @differences) : $self->agree($facts);
     }
     $self->change($title, $offer, \%price, $record, @differences) if @differences;
-    $self->limits($title, $model, $facts, $record);
+    $self->limits($title, $model, $offer, $record);
     $self->{touched}{$name} = 1;
     return;
 }
@@ -307,14 +308,16 @@ sub put_modes {
 
 # Limits and status of this host, where they are not the model's.
 sub limits {
-    my ($self, $title, $model, $facts, $record) = @_;
+    my ($self, $title, $model, $offer, $record) = @_;
+    my $facts = $offer->{facts};
+    my %at = (context_tokens => $facts, output_tokens => $offer);
 
-    for my $limit (grep { defined $record->{$_} } qw(context_tokens output_tokens)) {
-        my $present = $facts->{$limit} // $model->{$limit} // 'none';
+    for my $limit (grep { defined $record->{$_} } sort keys %at) {
+        my $present = $at{$limit}{$limit} // $model->{$limit} // 'none';
         next if $present eq $record->{$limit};
         $self->say_that(changed => "$title: $limit $present -> $record->{$limit}");
-        delete $facts->{$limit};
-        $facts->{$limit} = $record->{$limit} if $record->{$limit} ne ($model->{$limit} // '');
+        delete $at{$limit}{$limit};
+        $at{$limit}{$limit} = $record->{$limit} if $record->{$limit} ne ($model->{$limit} // '');
         $facts->{as_of} = $self->{as_of};
     }
     if (defined $record->{status} && !defined $facts->{status}) {
@@ -336,15 +339,33 @@ sub new_offer {
         ($record->{id} =~ $snapshot ? (snapshot => $1) : ()),
         ($record->{id} =~ /[:-]free$/ ? (variant => 'free') : ()),
         (defined $record->{status} ? (status => $record->{status}) : ()),
-        map { $_ => $record->{$_} } grep { defined $record->{$_} && $record->{$_} ne ($model->{$_} // '') }
-            qw(context_tokens output_tokens)}};
+        own_limit($model, $record, 'context_tokens')}, own_limit($model, $record, 'output_tokens')};
 
     $offer->{id} = $record->{id} if $record->{id} ne $name;
+    %$offer = (%$offer, $self->usual_formats($record->{host}, $model));
     push @{$model->{offers}}, $offer;
     $self->{touched}{$name} = 1;
     $self->index_name($record->{id}, $name);
     $self->say_that(new => title($name, $record->{host}, $record->{id}) . ': ' . in_short($offer->{pricing}));
     return 1;
+}
+
+# Where it is not the model's.
+sub own_limit {
+    my ($model, $record, $limit) = @_;
+
+    return if !defined $record->{$limit} || $record->{$limit} eq ($model->{$limit} // '');
+    return ($limit => $record->{$limit});
+}
+
+# As the host's other offers of this vendor's models have it, where they agree.
+sub usual_formats {
+    my ($self, $host, $model) = @_;
+    my $known = $self->{formats}{$host}{$model->{owned_by}}{$model->{facts}{type}} // {};
+    my ($formats, @more) = keys %$known;
+
+    return if !length($formats // '') || @more;
+    return (formats => [split / /, $formats]);
 }
 
 sub pricing {
@@ -382,12 +403,14 @@ sub new_model {
     my %facts = (vendor => $self->vendor_name($vendor), family => $made->{family} // $name, status => 'active',
                  sources => [$self->{source}],
                  map { $_ => $made->{$_} } grep { defined $made->{$_} }
-                     qw(type input output capabilities reasoning_efforts knowledge_cutoff released
-                        open_weights max_input_tokens));
+                     qw(type input output capabilities knowledge_cutoff released open_weights
+                        max_input_tokens));
     my $model = {display_name => $made->{name}, owned_by => $vendor, created => $created, facts => \%facts,
                  offers => [], map { $_ => $made->{$_} } grep { defined $made->{$_} }
-                     qw(context_tokens output_tokens)};
+                     qw(context_tokens output_tokens reasoning_efforts)};
+    my @refused = refused_fields($model);
 
+    $model->{refuses} = \@refused if @refused;
     $self->{tree}->put("models/$vendor.json", 'models', $name, $model);
     $self->{models}{$name} = {model => $model};
     $self->{taken}{$name} = $name;

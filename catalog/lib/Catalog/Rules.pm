@@ -13,7 +13,7 @@ use Time::Local qw(timegm);
 
 use Catalog::Writer qw(canonical_text);
 
-our @EXPORT_OK = qw(faults counts offer_order offer_id);
+our @EXPORT_OK = qw(faults counts offer_order offer_id refused_fields);
 
 my %at_least = (hosts => 85, models => 700, priced => 3000);
 my %no_notice = map { $_ => 1 } qw(vendor-docs general-knowledge);
@@ -70,6 +70,8 @@ sub host {
     $self->variables($file, $at, $host);
     $self->known_formats($file, "$at.facts.$_", $host, sort keys %{$facts->{$_} // {}})
         for qw(dialect format_notes);
+    $self->known_formats($file, "$at.dialect", $host, sort keys %{$host->{dialect} // {}});
+    $self->known_formats($file, "$at.auth.formats", $host, sort keys %{$host->{auth}{formats} // {}});
     return;
 }
 
@@ -84,6 +86,8 @@ sub variables {
     my $listed = join ', ', @{$host->{facts}{variables} // []};
 
     $self->fault($file, "$at.facts.variables", "they are ($used), not ($listed)") if $used ne $listed;
+    $self->fault($file, "$at.variables.$_", 'the host has no such variable')
+        for grep { !$used{$_} } sort keys %{$host->{variables} // {}};
     return;
 }
 
@@ -133,8 +137,35 @@ sub model {
     $self->fault($file, "$at.facts.replacement", qq(there is no model "$facts->{replacement}"))
         if defined $facts->{replacement} && !$self->{names}{$facts->{replacement}};
     $self->created($file, $at, $model);
+    $self->refuses($file, $at, $model);
     $self->offer($file, "$at.offers[$_]", $name, $offers[$_]) for 0 .. $#offers;
     $self->order($file, $at, $name, @offers);
+    return;
+}
+
+# What a model of these capabilities does not take: refuses has at least this.
+# A model that thinks has no use for what steers the choice of the next token; the
+# makers refuse different parts of that.
+sub refused_fields {
+    my ($model) = @_;
+    my $can = $model->{facts}{capabilities};
+    my $cannot = sub { defined $can->{$_[0]} && !$can->{$_[0]} };
+
+    return if $model->{facts}{type} ne 'chat';
+    return sort +($cannot->('reasoning') ? 'reasoning' : ()),
+        ($cannot->('parallel_tools') ? 'parallel_tools' : ()),
+        ($cannot->('temperature') ? qw(temperature top_k top_p) : ()),
+        ($cannot->('temperature') && $can->{reasoning} && $model->{owned_by} eq 'openai'
+            ? qw(frequency_penalty logit_bias logprobs presence_penalty stop) : ());
+}
+
+sub refuses {
+    my ($self, $file, $at, $model) = @_;
+    my %listed = map { $_ => 1 } @{$model->{refuses} // []};
+
+    my @missing = grep { !$listed{$_} } refused_fields($model);
+
+    $self->fault($file, "$at.refuses", "without @missing, but facts.capabilities say so") if @missing;
     return;
 }
 
@@ -168,6 +199,7 @@ sub offer {
     $self->fault($file, "$at.id", 'the model\'s own name: leave it out')
         if defined $offer->{id} && $offer->{id} eq $model;
     $self->known_formats($file, "$at.formats", $host, @{$offer->{formats} // []});
+    $self->known_formats($file, "$at.dialect", $host, sort keys %{$offer->{dialect} // {}});
     $self->known_formats($file, "$at.facts.dialect", $host, sort keys %{$offer->{facts}{dialect} // {}});
     $self->pricing($file, "$at.pricing", $offer->{pricing});
     $self->provenance($file, "$at.facts", $offer->{facts});

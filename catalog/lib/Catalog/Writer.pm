@@ -18,17 +18,18 @@ my $scalar = JSON::PP->new->allow_nonref->allow_blessed->convert_blessed;
 # Members come in this order wherever they occur; others follow by name.
 my @order = qw(
     hosts models
-    base_url display_name owned_by created context_tokens output_tokens aliases
+    base_url host format path id formats
+    display_name owned_by created context_tokens output_tokens aliases
     from above name when quality size usd min max
-    host format path id formats auth headers passthrough stream_usage local
+    auth headers passthrough stream_usage local
     type header prefix value service scope token_url query oauth
     vendor kind family input output cache_read cache_write cache_write_5m cache_write_1h
     cache_write_12h reasoning audio_in audio_out image_in image_out request request_low
     request_medium request_high page audio_hour million_chars web_search_1k
     price tiers tiers_unconfirmed modes batch_discount windows scheduled per_image free unpriced
     indicative
-    variant snapshot region status max_input_tokens capabilities reasoning_efforts
-    reasoning_budget dimensions dimension_options open_weights knowledge_cutoff released
+    variant snapshot region status max_input_tokens capabilities refuses thinking
+    reasoning_efforts reasoning_budget dimensions dimension_options open_weights knowledge_cutoff released
     deprecated_on retires retires_not_before replacement
     env base_urls auth_alternatives optional_headers variables format_notes other_paths
     models_path rate_limit confidence dialect input_limits cache_ttls billing_currency docs

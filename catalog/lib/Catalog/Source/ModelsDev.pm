@@ -141,13 +141,16 @@ sub model {
     return \%made;
 }
 
+# The words that formats have; others mean something at one host only.
+my %effort = map { $_ => 1 } qw(none minimal low medium high xhigh max);
+
 sub efforts {
     my ($model) = @_;
     my %seen;
-    my @efforts = grep { defined && !$seen{$_}++ } map { @{$_->{values} // []} }
-        grep { ($_->{type} // '') eq 'effort' } @{$model->{reasoning_options} // []};
+    my @efforts = grep { !$seen{$_}++ } map { $_ eq 'off' ? 'none' : $_ } grep { defined }
+        map { @{$_->{values} // []} } grep { ($_->{type} // '') eq 'effort' } @{$model->{reasoning_options} // []};
 
-    return @efforts ? \@efforts : undef;
+    return @efforts && !grep({ !$effort{$_} } @efforts) ? \@efforts : undef;
 }
 
 1;
