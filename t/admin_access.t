@@ -3,6 +3,7 @@
 
 use lib 't/lib';
 use JSON::PP ();
+use POSIX ();
 use Relay::Admin;
 
 my $admin = Relay::Admin->begin;
@@ -209,6 +210,71 @@ subtest 'events of the installation' => sub {
     my %seen = map { ($_->{workspace} // '' => 1) } @{$admin->get($all)->json->{items}};
     is_deeply [sort keys %seen], ['', 'default', 'other'], 'of all workspaces and of none';
     problem $admin->get($all, token => $bound{default}), 403, 'forbidden', 'not for a token of one workspace';
+};
+
+# ---- the last one ---------------------------------------------------------------
+
+subtest 'the last token that may do everything stays' => sub {
+    my $tokens = '/api/v1/api-tokens';
+    my @match = ('If-Match' => '*');
+    my $names = sub { map { $_->{name} } @{$admin->get("$tokens?limit=500")->json->{items}} };
+    $admin->delete("$tokens/$_", @match) for grep { $_ ne 'admin' } $names->();
+    is join(' ', $names->()), 'admin', 'one is left';
+    # None of these may do all there is, or may it now.
+    token(name => 'viewer', role => 'viewer');
+    token(name => 'bound', workspace => 'default');
+    token(name => 'narrow', scopes => ['api-tokens:admin', 'pools:*']);
+    token(name => 'past', expires_at => '2020-01-01T00:00:00Z');
+    token(name => 'gone');
+    is $admin->post("$tokens/gone:revoke", undef, @match)->status, 200, 'others cannot take its place';
+
+    my $before = $admin->rows;
+    my $refused = sub {
+        my ($what, $res) = @_;
+        problem $res, 409, 'conflict', $what;
+        like $res->json->{detail}, qr/"admin" is the last token that may do everything.*another/, '... in plain words';
+    };
+    $refused->('deleted', $admin->delete("$tokens/admin", @match));
+    $refused->('revoked', $admin->post("$tokens/admin:revoke", undef, @match));
+    $refused->('without its role', $admin->patch("$tokens/admin", {role => 'editor'}, @match));
+    $refused->('narrowed', $admin->patch("$tokens/admin", {scopes => ['api-tokens:admin']}, @match));
+    $refused->('ended', $admin->patch("$tokens/admin", {expires_at => '2020-01-01T00:00:00Z'}, @match));
+    is $admin->rows, $before, 'nothing was written';
+    is $admin->patch("$tokens/admin", {expires_at => '2099-01-01T00:00:00Z'}, @match)->status, 200, 'an end that is to come is no such loss';
+    is $admin->delete("$tokens/past", @match)->status, 204, 'others may go';
+    is $admin->patch("$tokens/admin", {scopes => ['*']}, @match)->status, 200, 'all scopes are no such loss, either';
+
+    my $next = token(name => 'next', scopes => ['*']);
+    is $admin->delete("$tokens/admin", @match)->status, 204, 'with another one, it may go';
+    $admin->token($next);
+    problem $admin->delete("$tokens/next", @match), 409, 'conflict', 'but not that one, then';
+};
+
+# Without taking turns, both would be past all checks when the first of them commits.
+subtest 'of the last two, one stays' => sub {
+    my ($one, $two) = ($admin->token, token(name => 'second', scopes => ['*']));
+    my $hold = fork // die "fork: $!";
+    if (!$hold) {
+        $admin->sql('BEGIN; LOCK TABLE event IN EXCLUSIVE MODE; SELECT pg_sleep(2); COMMIT');
+        POSIX::_exit(0);
+    }
+    Relay::ControlPlane::wait_until('events are held up', 10,
+        sub { $admin->sql("SELECT count(*) FROM pg_locks WHERE relation = 'event'::regclass AND mode = 'ExclusiveLock' AND granted") });
+    my @status;
+    for (['next', $two], ['second', $one]) {
+        my ($name, $token) = @$_;
+        open my $from, '-|' or do {
+            print $admin->delete("/api/v1/api-tokens/$name", token => $token, 'If-Match' => '*')->status;
+            close STDOUT;
+            POSIX::_exit(0);
+        };
+        push @status, $from;
+    }
+    is join(' ', sort map { scalar readline $_ } @status), '204 409', 'two delete each other';
+    close $_ for @status;
+    waitpid $hold, 0;
+    is $admin->sql("SELECT count(*) FROM api_token WHERE spec -> 'scopes' ? '*' AND revoked_at IS NULL"), 1, 'one is there';
+    $admin->token($admin->get('/api/v1/api-tokens', token => $one)->status == 200 ? $one : $two);
 };
 
 $admin->done;

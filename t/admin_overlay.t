@@ -153,6 +153,70 @@ subtest 'a host that moves takes no key along' => sub {
     is $admin->patch("$keys/referred", {host => 'elsewhere'}, @any)->json->{origin}, 'https://elsewhere.example:443', 'a reference goes along';
 };
 
+subtest 'a host with variables' => sub {
+    my $published = sub {
+        my $want = $admin->sql('SELECT revision FROM installation');
+        for (1 .. 200) {
+            my $head = $admin->redis(GET => 'relay:head');
+            if ($head =~ /"revision":(\d+)/ && $1 >= $want) {
+                my ($digest) = $head =~ m{"name":"workspace/default","sha256":"(\w+)"};
+                return JSON::PP::decode_json($admin->redis(GET => "relay:document:$digest"))->{hosts};
+            }
+            sleep 0.02;
+        }
+        return {};
+    };
+    problem $admin->post($keys, {name => 'aws', host => 'bedrock', value => $secret}), 422, 'invalid_document', 'no place for a key yet', '/host';
+    problem $admin->patch("$hosts/bedrock", {variables => $_->[1]}, @any), 422, 'invalid_document', $_->[0], $_->[2]
+        for ['a value with a space', {region => 'eu central'}, '/variables/region'], ['no text', {region => 1}, '/variables/region'],
+            ['one of its own', {model => 'x'}, '/variables/model'];
+
+    my $res = $admin->patch("$hosts/bedrock", {variables => {region => 'eu-central-1'}}, @any);
+    is $res->status, 200, 'patched' or diag $res->body;
+    is $res->json->{base_url}, 'https://bedrock-runtime.{region}.amazonaws.com', 'what is shown is what is written';
+    my $host = $published->()->{bedrock};
+    is_deeply $host->{variables}, {region => 'eu-central-1'}, 'published';
+    is_deeply [sort keys %{$host->{formats}}], [qw(bedrock-converse bedrock-converse-stream bedrock-invoke bedrock-invoke-stream openai-chat openai-responses)],
+        '... with what is at the same origin';
+    is_deeply $host->{auth}, {type => 'sigv4', service => 'bedrock'}, '... and its way to authenticate';
+    is $admin->make('provider-keys' => {name => 'aws', host => 'bedrock', value => $secret})->{origin},
+        'https://bedrock-runtime.eu-central-1.amazonaws.com:443', 'a key is for the place that the variables tell';
+    $admin->patch("$hosts/bedrock", {variables => {region => 'us-east-1'}}, @any);
+    is $admin->get("$keys/aws")->json->{state}, 'moved', '... and stays there when they change';
+    is $admin->delete("$keys/aws", @any)->status, 204, 'gone';
+
+    $admin->patch("$hosts/azure-openai", {variables => {resource => 'ours'}, dialect => {'openai-chat' => {top_k => $true}}}, @any);
+    $host = $published->()->{'azure-openai'};
+    is_deeply $host->{variables}, {resource => 'ours', api_version => '2024-10-21'}, 'those of the catalog stay';
+    is_deeply $host->{dialect}{'openai-chat'}, {developer_role => $true, max_tokens_field => 'max_completion_tokens', top_k => $true}, '... as does the dialect';
+    is $host->{formats}{'azure-openai'}, '/openai/deployments/{model}/chat/completions?api-version={api_version}', 'paths are as they are written';
+    problem $admin->patch("$hosts/azure-openai", {dialect => {'openai-chat' => {top_k => 1}}}, @any), 422, 'invalid_document', 'a dialect', '/dialect/openai-chat/top_k';
+    is $admin->patch("$hosts/gemini", {timeouts => {idle_ms => 7}}, @any)->status, 200, 'gemini';
+    is_deeply $published->()->{gemini}{auth}, {header => 'x-goog-api-key', prefix => '', formats => {map { ($_ => {header => 'authorization', prefix => 'Bearer '}) } qw(openai-chat openai-embeddings)}},
+        'headers by format';
+    $admin->delete("$hosts/$_", @any) for qw(bedrock azure-openai gemini);
+};
+
+subtest 'what a model takes' => sub {
+    my $res = $admin->patch("$models/claude-opus-4-5", {refuses => ['seed'], thinking => 'adaptive', reasoning_efforts => ['high'], reasoning_budget => {max => 9000},
+        offers => [{host => 'anthropic', output_tokens => 5, reasoning_efforts => ['low'], dialect => {'anthropic-messages' => {temperature => $false}, telepathy => {}}}]}, @any);
+    is $res->status, 200, 'patched' or diag $res->body;
+    is_deeply $res->json->{reasoning_budget}, {min => 1024, max => 9000}, 'on what the catalog has';
+    my %bad = ('/refuses/0' => {refuses => ['speed']}, '/thinking' => {thinking => 'deep'}, '/reasoning_efforts/0' => {reasoning_efforts => ['most']},
+        '/reasoning_budget/max' => {reasoning_budget => {max => -1}}, '/offers/0/dialect/anthropic-messages/strict' => {offers => [{host => 'anthropic', dialect => {'anthropic-messages' => {strict => $true}}}]});
+    problem $admin->patch("$models/claude-opus-4-5", $bad{$_}, @any), 422, 'invalid_document', 'not', $_ for sort keys %bad;
+    my $model;
+    for (1 .. 200) {
+        my ($digest) = $admin->redis(GET => 'relay:head') =~ m{"name":"workspace/default","sha256":"(\w+)"};
+        last if $model = JSON::PP::decode_json($admin->redis(GET => "relay:document:$digest"))->{models}{'claude-opus-4-5'};
+        sleep 0.02;
+    }
+    is_deeply [@$model{qw(refuses thinking reasoning_efforts reasoning_budget)}], [['seed'], 'adaptive', ['high'], {min => 1024, max => 9000}], 'published';
+    is_deeply $model->{offers}, [{host => 'anthropic', output_tokens => 5, reasoning_efforts => ['low'], dialect => {'anthropic-messages' => {temperature => $false}}}],
+        '... with what the workers know of the offer';
+    $admin->delete("$models/claude-opus-4-5", @any);
+};
+
 subtest 'seeding again keeps what was changed' => sub {
     $admin->patch("$models/gpt-4o", {display_name => 'Ours'}, @any);
     $admin->stop_relayd;

@@ -177,7 +177,24 @@ all_found('rules for hosts',
     ['hosts/reseller.json', qr/ "auth"/, '"auth"', 'not in the canonical form'],
     ['hosts/zone.json', qr/"variables": \["region"\]/, '"variables": ["land"]', 'they are \(region\), not \(land\)'],
     ['hosts/zone.json', qr/("format_notes": \{\n *)"zone-run"/, '$1"zone-ran"', 'format_notes: the host has no format "zone-ran"'],
-    ['hosts/zone.json', qr/"dialect": \{"openai-chat"/, '"dialect": {"openai"', 'dialect: the host has no format "openai"'],
+    ['hosts/zone.json', qr/"dialect": \{"openai-chat": \{"st/, '"dialect": {"openai": {"st', 'facts.dialect: the host has no format "openai"'],
+    ['hosts/zone.json', qr/"dialect": \{"openai-chat": \{"to/, '"dialect": {"openai": {"to', 'zone.dialect: the host has no format "openai"'],
+);
+
+all_found('rules for what requests depend on',
+    ['models/other.json', qr/("other-1": \{.*?)"vision": true/s, qq(\$1"parallel_tools": false,\n          "vision": true),
+     'refuses: without parallel_tools, but facts.capabilities say so'],
+    ['hosts/zone.json', qr/("auth": \{)/, '$1"formats": {"o": {"header": "x", "prefix": ""}}, ', 'auth.formats: the host has no format "o"'],
+    ['hosts/zone.json', qr/(?<="\{region\}"\},\n)( *)(?="dialect")/, qq(\$1"variables": {"land": "x"},\n      ), 'variables.land: the host has no such variable'],
+    ['models/other.json', qr/("dialect": \{)"openai-chat": \{"to/, '$1"openai": {"to', 'dialect: the host has no format "openai"'],
+);
+
+all_found('schema of what requests depend on',
+    ['hosts/zone.json', qr/"top_k": true/, '"top_k": 1', 'Expected boolean'],
+    ['hosts/zone.json', qr/("dialect": \{"openai-chat": \{)"store"/, '$1"top_k"', 'Properties not allowed: top_k'],
+    ['models/other.json', qr/"output_tokens": 4096/, '"output_tokens": 0', 'output_tokens: .*minimum'],
+    ['models/maker.json', qr/("display_name")/, '"thinking": "deep", $1', 'thinking: Not in enum'],
+    ['models/maker.json', qr/("output_tokens": 32000)/, '"refuses": ["x"], $1', 'refuses\[0\]: Not in enum'],
 );
 
 all_found('rules for models',
@@ -205,7 +222,7 @@ all_found('rules for offers',
 
 all_found('rules for offers once more',
     ['models/other.json', qr/"unpriced": "subs/, '"batch_discount": "0.5", "unpriced": "subs', 'batch_discount: without a price'],
-    ['models/other.json', qr/"dialect": \{"openai-chat"/, '"dialect": {"openai"', 'the host has no format "openai"'],
+    ['models/other.json', qr/"dialect": \{"openai-chat": \{"st/, '"dialect": {"openai": {"st', 'facts.dialect: the host has no format "openai"'],
     ['models/maker.json', qr/"0.8"\}\}, "facts": \{/, '"0.8"}}, "facts": {"status": "retired", ', 'offers are not in order'],
 );
 

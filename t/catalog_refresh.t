@@ -135,7 +135,7 @@ for my $line (
     '{"host": "reseller", "id": "maker/made-large", "pricing": {"price": {"input": "3.1", "output": "15.5"}, "indicative": true}, "facts": {"source": "pi-ai", "as_of": "2026-10-10", "differs": ["models.dev"]}}',
     '{"host": "reseller", "id": "maker/made-small", "pricing": {"price": {"input": "0.21", "output": "0.84"}}, "facts": {"source": "models.dev", "as_of": "2026-12-01"}}',
     '{"host": "maker", "pricing": {"price": {"input": "10", "output": "50", "cache_read": "1"}, "tiers": [{"above": 256000, "input": "20", "output": "75"}]}, "facts": {"source": "models.dev", "as_of": "2026-12-01"}}',
-    '"created": 1796083200', '"reasoning_efforts": ["low", "high"]', '"knowledge_cutoff": "2026-06"',
+    '"created": 1796083200', '"refuses": ["temperature", "top_k", "top_p"]', '"reasoning_efforts": ["low", "high"]', '"knowledge_cutoff": "2026-06"',
 ) {
     ok($new{$line}, 'a new line') or diag($line);
 }

@@ -247,7 +247,7 @@ subtest 'config/ as it stands' => sub {
         ok ref $e eq 'HASH', 'each is JSON' or diag $line;
         $e || {}
     } @lines;
-    my @members = qw(attempts bytes_in bytes_out cached_tokens client error finish_reason first_token_ms host
+    my @members = qw(attempts bytes_in bytes_out cached_tokens client dropped error finish_reason first_token_ms host
         input_tokens method model output_tokens overhead_us path policy protocol relay_key request_id seconds status time);
     is_deeply [grep { join(' ', sort keys %$_) ne "@members" } @entries], [], 'each has every member';
     my ($first, $echo, $refused, $unknown, $bad) = @entries;
@@ -257,7 +257,7 @@ subtest 'config/ as it stands' => sub {
         client => '127.0.0.1', method => 'POST', path => '/v1/chat/completions', protocol => 'HTTP/1.1', status => 200,
         relay_key => 'me', policy => 'mine',
         model => 'm', host => 'sample', attempts => 1, input_tokens => 21, output_tokens => 8, cached_tokens => 5,
-        finish_reason => 'stop', error => '');
+        finish_reason => 'stop', dropped => '', error => '');
     my %got = map { $_ => $first->{$_} } keys %is;
     is_deeply \%got, \%is, 'what is known';
     like $first->{time}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$/, 'the time';

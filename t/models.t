@@ -12,7 +12,8 @@ use Relay::Surface;
 
 my $mock = provider();
 
-# Names in every odd but allowed form; z-* are offered in one dialect only.
+# Names in every odd but allowed form; z-* are offered in one format only: a chat
+# reaches z-anthropic by translation, nothing but embeddings reaches z-openai.
 my @shared = map { sprintf 'gen-%02d', $_ } 1 .. 45;
 my @odd = ('org/name', 'org/deep/name', 'ft:base:team::1', 'name@2026-01-01', 'plus+plus', 'a%2Fb', 'tilde~x', '*star');
 my @named = (@shared, @odd, 'm');
@@ -72,8 +73,8 @@ subtest 'OpenAI' => sub {
                 'request id';
             my $list = $res->json;
             is $list->{object}, 'list', 'a list';
-            is_deeply [ids($list)], [sort @named, 'z-openai'],
-                'every model of the dialect that the key reaches, sorted, aliases and secrets not';
+            is_deeply [ids($list)], [sort @named, 'z-anthropic', 'z-openai'],
+                'every model that the key reaches from the dialect, sorted, aliases and secrets not';
             is_deeply [
                 grep {
                            join(' ', sort keys %$_) ne 'created id object owned_by'
@@ -100,7 +101,7 @@ subtest 'Anthropic' => sub {
         ok $res->header('request-id') && $res->header('request-id') eq $res->header('x-relay-request-id'), 'request id';
         my $list = $res->json;
         is join(' ', sort keys %$list), 'data first_id has_more last_id', 'members of the list';
-        is_deeply [ids($list)], [sort @named, 'z-anthropic'], 'every model of the dialect that the key reaches';
+        is_deeply [ids($list)], [sort @named, 'z-anthropic'], 'every model that the key reaches from the dialect';
         ok !$list->{has_more}, 'all of it';
         is_deeply [@$list{qw(first_id last_id)}], ['*star', 'z-anthropic'], 'first and last';
         is_deeply [
@@ -148,7 +149,8 @@ sub walk {
 for my $limit (1, 7, 20, 55, 1000) {
     is_deeply [walk($limit, 'after_id', @anthropic)], [sort @named, 'z-anthropic'],
         "Anthropic, pages of $limit, forwards";
-    is_deeply [walk($limit, 'after', ())], [sort @named, 'z-openai'], "OpenAI, pages of $limit" unless $limit == 1;
+    is_deeply [walk($limit, 'after', ())], [sort @named, 'z-anthropic', 'z-openai'], "OpenAI, pages of $limit"
+        unless $limit == 1;
 }
 
 subtest 'backwards' => sub {
@@ -242,7 +244,9 @@ untouched(
             refused($t->get("/anthropic/v1/models/$name"), anthropic => 404, 'model_not_found', "Anthropic, $short");
         }
         is scalar(keys %answer), 1, 'a model that this key may not reach answers like one that does not exist';
-        refused($t->get('/v1/models/z-anthropic'), openai => 404, 'model_not_found', 'a model of the other dialect');
+        refused($t->get('/anthropic/v1/models/z-openai'), anthropic => 404, 'model_not_found',
+            'a model that no request of the dialect reaches');
+        is $t->get('/v1/models/z-anthropic')->status, 200, 'but one that translation reaches is there';
         refused($t->get('/v1/models/gen-09', key => $config->{relay_keys}{few}{key}), openai => 404, 'model_not_found',
             'denied by the policy');
         refused($t->get('/v1/models/gen-03', key => $config->{relay_keys}{fewer}{key}), openai => 404,

@@ -12,7 +12,8 @@ use Relay::Mock;
 
 # A stopped process neither answers nor refuses; a killed one would be started again.
 my %parts = (redis => ['redis'], relayd => ['relayd'], postgres => ['postgres'], 'all three' => [qw(redis relayd postgres)]);
-my $slack_s = 0.3;    # 50 ms is what a store that is away may cost; machines are busy
+my $most_s = 0.05;     # what a store that is away may cost
+my $slack_s = 0.3;     # the same of one request: machines are busy
 
 my $box = Relay::Box->new(env => {RELAY_STOP_AFTER_S => 5}, allow => [qr/connect\(\) to unix:\S+ failed/]);
 $box->start;
@@ -33,34 +34,43 @@ sub processes {
 sub freeze { kill STOP => map { processes($_) } @_ }
 sub thaw { kill CONT => map { processes($_) } reverse @_ }
 
+# One may have met the process of another test on the processor; of requests that
+# wait, each would be late. That they wait less than they may, half of them shows.
+sub nobody_waits {
+    my ($how, @took) = @_;
+    my @sorted = sort { $a <=> $b } @took;
+    my @late = map { sprintf '%.3f', $_ } grep { $_ > $slack_s } @sorted;
+    cmp_ok scalar @late, '<=', 1, "... $how" or diag "@late";
+    cmp_ok $sorted[$#sorted / 2], '<=', $most_s, '... nor longer than a store may cost' or diag "@sorted";
+}
+
 sub known {
     my ($what) = @_;
     # Every worker has met them: who asks is not told which one answers.
-    my (@status, @late);
+    my (@status, @took);
     for (1 .. 8) {
         for my $name (sort keys %key) {
             my $res = $box->chat($key{$name}, $model{$name});
             push @status, $res->{status};
-            push @late, sprintf '%.3f', $res->{seconds} if $res->{seconds} > $slack_s;
+            push @took, $res->{seconds};
         }
     }
     is join(' ', grep { $_ != 200 } @status), '', "$what: known keys work";
-    # One may have met the process of another test on the processor.
-    cmp_ok scalar @late, '<=', 1, '... and nobody waits' or diag "@late";
+    nobody_waits('and nobody waits', @took);
 }
 
 sub unknown { $box->chat($unknown . ++$number) }
 
 sub strangers {
     my ($what, $expected) = @_;
-    my @late;
+    my @took;
     for (1 .. 4) {
         my $res = unknown();
         is $res->{status}, $expected, "$what: an unknown key is told $expected" or diag $res->{content};
         cmp_ok $res->{headers}{'retry-after'} || 0, '>', 0, '... and when to come again' if $expected == 503;
-        push @late, $res->{seconds} if $res->{seconds} > $slack_s;
+        push @took, $res->{seconds};
     }
-    cmp_ok scalar @late, '<=', 1, '... at once' or diag "@late";
+    nobody_waits('at once', @took);
 }
 
 sub serves { my ($seconds) = @_; within($seconds, sub { unknown()->{status} == 401 }) }

@@ -15,11 +15,12 @@ my $openai = provider();
 my $anthropic = provider();
 my @openai_formats = qw(openai-chat openai-responses openai-embeddings);
 
-# Two vendors, as in the field; the relay key "closed" has a policy that lets no
-# unknown path through, "blind" one whose hosts do not take them.
+# Two vendors, as in the field, and a model that only the second one has: for "m"
+# the first would be asked in either dialect. The relay key "closed" has a policy
+# that lets no unknown path through, "blind" one whose hosts do not take them.
 sub configuration {
     my $config = relay_config(
-        {policy => {passthrough => \1}},
+        {policy => {passthrough => \1}, models => {'m-of-a' => {offers => [{host => 'a'}]}}},
         o => {mock => $openai, formats => \@openai_formats, passthrough => \1},
         a => {
             mock => $anthropic, formats => ['anthropic-messages'], passthrough => \1,
@@ -38,6 +39,11 @@ my $config = configuration();
 my $t = Relay::Test->new(http2 => 1);
 $t->relay($config)->start;
 
+# Each asks for a model that its own vendor is the first to have.
+my @endpoints = map {
+    {%$_, body => {%{$_->{body}}, $_->{dialect} eq 'anthropic' ? (model => 'm-of-a') : ()}}
+} endpoints();
+
 sub mock_of { $_[0] eq 'openai' ? $openai : $anthropic }
 sub own_prefix { '/' . $_[0]{dialect} }
 
@@ -50,7 +56,7 @@ sub line_seen {
 
 # ---- every endpoint, every base URL -----------------------------------------
 
-for my $e (endpoints()) {
+for my $e (@endpoints) {
     my $own = own_prefix($e);
     my %spelling = (
         'bare' => $e->{path}, "under $own" => "$own$e->{path}",
@@ -99,7 +105,7 @@ subtest 'relay_pass in a location beside others' => sub {
     my $sub = Relay::Test->new(pass => 'return 418;', server => 'location /llm/ { relay_pass; }'
             . ' location /short { relay_pass; } location = /v1/static { return 204; }');
     $sub->relay($config)->start;
-    for my $e (endpoints()) {
+    for my $e (@endpoints) {
         my $own = own_prefix($e);
         for my $path ("/llm$e->{path}", "/llm$own$e->{path}", "/llm/$e->{path}", "/short$e->{path}",
             "/short$own$e->{path}")
@@ -306,7 +312,7 @@ subtest 'methods that a path does not take' => sub {
             $mock,
             'nothing reached it',
             sub {
-                for my $e (endpoints()) {
+                for my $e (@endpoints) {
                     for my $method ('GET', 'PUT', 'DELETE', 'PATCH') {
                         my $res = $t->ask($method => $e->{path}, body => $method eq 'GET' ? undef : {model => 'm'});
                         refused($res, $e->{dialect} => 405, 'method_not_allowed', "$method $e->{path}");

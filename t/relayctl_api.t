@@ -174,7 +174,9 @@ subtest 'why, doctor' => sub {
     like $why, qr/^It would be tried at 1 candidate\.\nhost +provider_key +upstream_model +format\nown-host +key-a +upstream +openai-chat\n  pool main: key-a takes part/, 'which, and why';
     is json(good('why', qw(why app own/model -o json)))->{allowed}, JSON::PP::true, '... as JSON';
     like good('why', qw(why app none)), qr/none/, 'no such model';
-    like good('why', qw(why app own/model --format anthropic-messages)), qr/anthropic-messages/, 'another format';
+    like good('why', qw(why app own/model --format anthropic-messages)), qr/^own-host +key-a +upstream +openai-chat\n/m,
+        'a format that is translated into that of the host';
+    like good('why', qw(why app own/model --format openai-embeddings)), qr/openai-embeddings/, 'one that is not';
     bad 'no such key', $REFUSED, qr/\/relay_key: there is no relay_key/, qw(why none x);
 
     $admin->redis('HSET', 'relay:nodes', 'a/0', $admin->encode({node => 'a', worker => 0, pid => 1, revision => 5, state => 'applied', at => int time}));

@@ -26,6 +26,21 @@ sub store_error {
     ok $res->header('retry-after'), "$what: retry-after";
 }
 
+my $generous_s = 30;    # what is awaited comes at once, unless the machine is busy
+
+# Changes are heard of. Polls alone would find each but the first 2 s after the one before;
+# a machine that is busy may hold up two of four.
+sub heard {
+    my ($store, $t, $what, @publish) = @_;
+    my @took = map {
+        $store->publish(@publish);
+        my $begin = time;
+        ok $store->applied($t, $store->{revision}, $generous_s), "$what: taken";
+        time - $begin;
+    } 1 .. 4;
+    cmp_ok scalar(grep { $_ < 1 } @took), '>=', 2, "$what: within a second" or diag "@took";
+}
+
 # ---- from nothing to the first head -----------------------------------------
 
 my $store = Relay::Store->new;
@@ -40,7 +55,7 @@ is ask($t, key => 'rly_not-whole')->status, 401, 'an empty store: what cannot be
 
 my $config = relay_config(a => $a);
 $store->publish('workspace/default' => $store->sealed($config));
-ok $store->applied($t, 1, 1), 'a head: every worker serves it within a second';
+ok $store->applied($t, 1, $generous_s), 'a head: every worker serves it';
 my @first = $t->workers;
 $store->key(name => 'app', secret => $app);
 
@@ -55,8 +70,7 @@ is_deeply [map { $_->{id} } @{$t->get('/v1/models', key => $app)->json->{data}}]
 
 # ---- changes ----------------------------------------------------------------
 
-$store->publish('workspace/default' => $store->sealed(relay_config(b => $b)));
-ok $store->applied($t, 2, 1), 'the next head: within a second';
+heard($store, $t, 'the next head', 'workspace/default' => $store->sealed(relay_config(b => $b)));
 is ask($t)->header('x-relay-host'), 'b', 'and its host is asked';
 is join(' ', $t->workers), join(' ', @first), 'no worker was replaced';
 is scalar($a->open_connections(0, 2)), 0, 'idle connections to what nobody leads to any more are closed';
@@ -67,13 +81,13 @@ my $hosts = {hosts => {a => $config->{hosts}{a}, odd => {base_url => 'https://{r
 my $keys = $store->sealed($config);
 $store->publish('workspace/default' => {map { ($_ => $keys->{$_}) } qw(provider_keys pools policies)},
     'catalog/hosts' => $hosts, 'catalog/models/example' => $models);
-ok $store->applied($t, 3), 'catalog documents and a workspace';
+ok $store->applied($t, $store->{revision}, $generous_s), 'catalog documents and a workspace';
 is ask($t)->status, 200, 'a model of the catalog';
 is $a->request(-1)->json->{model}, 'from-catalog', 'goes out under its name there';
 is ask($t, body => {%$body, model => 'n'})->status, 200, 'a model with an offer that cannot be reached: the other offer';
 $store->publish('workspace/default' => {%{$store->{documents}{own} || {}}, (map { ($_ => $keys->{$_}) } qw(provider_keys pools policies)),
     models => {m => {offers => [{host => 'a', id => 'from-workspace'}]}}});
-ok $store->applied($t, 4), 'a workspace replaces a model';
+ok $store->applied($t, $store->{revision}, $generous_s), 'a workspace replaces a model';
 ask($t);
 is $a->request(-1)->json->{model}, 'from-workspace', 'it counts';
 
@@ -81,7 +95,7 @@ is $a->request(-1)->json->{model}, 'from-workspace', 'it counts';
 $store->{revision}++;
 $store->put_documents;
 $store->command('SET', 'relay:head', $store->head);
-ok $store->applied($t, 5, 3), 'a head that nobody announced is found by looking';
+ok $store->applied($t, $store->{revision}, $generous_s), 'a head that nobody announced is found by looking';
 
 # ---- sealed keys that do not open -------------------------------------------
 
@@ -97,24 +111,24 @@ ok $store->applied($t, 5, 3), 'a head that nobody announced is found by looking'
         $sealed->{provider_keys}{ka} = $store->seal_key($two, 'ka', %{$bent{$how}});
         $sealed->{provider_keys}{ka}{version} = 2 if $how eq 'another version';
         my $revision = $store->publish('workspace/default' => $sealed, 'catalog/hosts' => undef, 'catalog/models/example' => undef);
-        ok $store->applied($t, $revision), "sealed for $how: the rest of the document serves";
+        ok $store->applied($t, $revision, $generous_s), "sealed for $how: the rest of the document serves";
         $res = ask($t);
         is $res->status . ' ' . $res->header('x-relay-host'), '200 b', "sealed for $how: the other provider is asked";
         is $res->header('x-relay-attempts'), 1, "sealed for $how: and nobody before it";
         like $store->reason($t), qr/1 provider key.*"ka"/, "sealed for $how: reported";
     }
-    like $t->error_log, qr/revision 6: 1 provider key\(s\) do not open .* "ka"/, 'and logged';
+    like $t->error_log, qr/revision \d+: 1 provider key\(s\) do not open .* "ka"/, 'and logged';
     $a->forget;
 
     # what is not sealed is not to be believed
     my $sealed = $store->sealed($two);
     $sealed->{provider_keys}{ka} = {host => 'a', value => 'plain-text-0123456789'};
     $store->publish('workspace/default' => $sealed);
-    ok $store->applied($t, $store->{revision}), 'a secret in plain text';
+    ok $store->applied($t, $store->{revision}, $generous_s), 'a secret in plain text';
     is ask($t)->header('x-relay-host'), 'b', 'is not used';
     $sealed->{provider_keys}{ka} = {host => 'a', value => ''};
     $store->publish('workspace/default' => $sealed);
-    ok $store->applied($t, $store->{revision}), 'a host that needs no credential';
+    ok $store->applied($t, $store->{revision}, $generous_s), 'a host that needs no credential';
     is ask($t)->header('x-relay-host'), 'a', 'is asked';
     is $a->request(-1)->header('authorization'), undef, 'without one';
 }
@@ -155,11 +169,11 @@ if ($> == 0) {
 # ---- on disk ----------------------------------------------------------------
 
 $store->publish('workspace/default' => $store->sealed($config));
-ok $store->applied($t, $store->{revision}), 'the set that is to be kept';
+ok $store->applied($t, $store->{revision}, $generous_s), 'the set that is to be kept';
 my $state = $store->dir . '/state';
-ok wait_for(2, sub { slurp("$state/head") eq $store->command('GET', 'relay:head') }), 'the head is on disk as it was published';
+ok wait_for($generous_s, sub { slurp("$state/head") eq $store->command('GET', 'relay:head') }), 'the head is on disk as it was published';
 my $listed = join ' ', sort map { sha256_hex($_) } values %{$store->{documents}};
-ok wait_for(2, sub { $listed eq join ' ', sort map { m{([^/]+)$} } glob "$state/documents/*" }), 'its documents are, and no others';
+ok wait_for($generous_s, sub { $listed eq join ' ', sort map { m{([^/]+)$} } glob "$state/documents/*" }), 'its documents are, and no others';
 my @stat = stat $state;
 is sprintf('%o', $stat[2] & 07777), '700', 'the directory is for its owner alone';
 unlike join('', map { slurp($_) } glob "$state/* $state/documents/*"), qr/secret-a-0123456789/, 'no secret on disk';
@@ -177,9 +191,9 @@ $t->stop;
     $store->put_documents;
     $store->key(name => 'app', secret => $app);
     $store->put_head($store->head);
-    ok $store->applied($again, $store->{revision}), 'the store comes back: the worker says what it serves';
+    ok $store->applied($again, $store->{revision}, $generous_s), 'the store comes back: the worker says what it serves';
     $store->publish('workspace/default' => $store->sealed(relay_config(b => $b)));
-    ok $store->applied($again, $store->{revision}), 'and takes what is new';
+    ok $store->applied($again, $store->{revision}, $generous_s), 'and takes what is new';
     is ask($again)->header('x-relay-host'), 'b', 'as is seen';
 }
 
@@ -195,7 +209,7 @@ $t->stop;
     $both->relay($file);
     $both->start;
     $store->key(name => 'app', secret => $app);
-    ok $store->applied($both, $store->{revision}), 'files and a store';
+    ok $store->applied($both, $store->{revision}, $generous_s), 'files and a store';
     is ask($both)->header('x-relay-host'), 'b', 'a key of the store';
     is $both->post('/v1/chat/completions', {%$body, model => 'file'})->header('x-relay-host'), 'a', 'a key of a file';
     is $a->request(-1)->key, secret('a'), 'with the provider key of the file';
@@ -204,7 +218,7 @@ $t->stop;
     my $sealed = $store->sealed(relay_config(b => $b));
     $sealed->{pools}{file} = {members => []};
     $store->publish('workspace/default' => $sealed);
-    ok $store->refused($both, $store->{revision}), 'a name that a file has already: refused';
+    ok $store->refused($both, $store->{revision}, $generous_s), 'a name that a file has already: refused';
     like $store->reason($both), qr{^workspace/default:\d+:\d+: pools\.file: this name occurs twice}, 'with the place';
     is $both->post('/v1/chat/completions', {%$body, model => 'file'})->header('x-relay-host'), 'a', 'and what was served is served';
 }
@@ -215,14 +229,14 @@ $t->stop;
     $store->publish('workspace/default' => $store->sealed(relay_config(a => Relay::Mock->new(on => sub { my @parts = chat_stream(); {type => 'text/event-stream', chunked => 1, steps => [(map { [chunk => $_], [sleep => 5000 / @parts] } @parts), [chunk => '']]} }))));
     my $reloaded = $store->nginx;
     $reloaded->start;
-    ok $store->applied($reloaded, $store->{revision}), 'a worker';
+    ok $store->applied($reloaded, $store->{revision}, $generous_s), 'a worker';
     my ($pid) = $reloaded->workers;
     my $c = $reloaded->client;
     $c->request(POST => '/v1/chat/completions', headers => auth('bearer', $app), body => {%$body, stream => \1});
     $c->read_until(qr/data:/);
     ok $reloaded->reload, 'is replaced under a stream';
     my ($new) = grep { $_ != $pid } $reloaded->workers;
-    ok wait_for(6, sub { my $n = $store->nodes; ($n->{'test-node/0'} || {})->{pid} == $new
+    ok wait_for($generous_s, sub { my $n = $store->nodes; ($n->{'test-node/0'} || {})->{pid} == $new
         && ($n->{"test-node/0/$pid"} || {state => ''})->{state} eq 'leaving' }), 'the old one says that it leaves, in a field of its own';
     ok $c->response->clean, 'its stream ends whole';
 }
@@ -239,10 +253,9 @@ for my $way ({tls => 1}, {tcp => 1, prefix => 'other:'},
     $n->start;
     $other->publish('workspace/default' => $other->sealed($config));
     $other->key(name => 'app', secret => $app);
-    ok $other->applied($n, 1), "$name: a head is taken";
+    ok $other->applied($n, 1, $generous_s), "$name: a head is taken";
     is ask($n)->status, 200, "$name: a key is found";
-    $other->publish('workspace/default' => $other->sealed(relay_config(b => $b)));
-    ok $other->applied($n, 2, 1), "$name: changes are heard";
+    heard($other, $n, "$name: changes", 'workspace/default' => $other->sealed(relay_config(b => $b)));
     unlike $n->error_log, qr/worker-password/, "$name: no password in the log";
     $other->stop;
 }
@@ -269,9 +282,9 @@ for my $way ({tls => 1}, {tcp => 1, prefix => 'other:'},
     my $owned = $checked->nginx(user => 'www-data');
     $owned->start;
     $checked->publish('workspace/default' => $checked->sealed($config));
-    ok $checked->applied($owned, 1), 'workers of another user';
+    ok $checked->applied($owned, 1, $generous_s), 'workers of another user';
     is((stat "$dir/state")[4], scalar getpwnam('www-data'), 'own the state directory');
-    ok wait_for(2, sub { -s "$dir/state/head" }), 'and write there';
+    ok wait_for($generous_s, sub { -s "$dir/state/head" }), 'and write there';
     my ($worker) = $owned->workers;
     unlike slurp("/proc/$worker/environ"), qr/data-1/, 'no key in the environment';
 }

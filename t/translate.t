@@ -161,6 +161,31 @@ like $res->json->{error}{message}, qr/call_1/, 'R3 by its id';
 is @{$mock{messages}->requests(0)}, $before, 'R3 before anything is sent';
 is $res->header('x-relay-attempts'), 0, 'R3 no attempt is counted';
 
+# ---- models of others for a client that lists only its vendor's --------------------------
+
+my @agent = (headers => ['anthropic-version', '2023-06-01', 'User-Agent', 'claude-cli/2.0.1 (external, cli)']);
+$res = $t->get('/v1/models?limit=1000', @agent);
+is_deeply [map { $_->{id} } @{$res->json->{data}}], [map { "claude/$_" } 'm', 'only_chat', 'only_messages'],
+    'under a prefix';
+is $t->get('/v1/models/claude%2Fm', @agent)->json->{id}, 'claude/m', 'so is each of them';
+is ask('messages', 'chat', model => 'claude/only_chat')->header('x-relay-model'), 'only_chat', 'a prefix that is no part of the name';
+is $t->get('/v1/models?limit=1000', headers => ['anthropic-version', '2023-06-01'])->json->{data}[0]{id}, 'm',
+    'not for others';
+
+# ---- counting tokens for hosts that do not ------------------------------------------
+
+$res = $t->post('/v1/messages/count_tokens', {model => 'only_chat', messages => [{role => 'user',
+    content => 'word ' x 800}], tools => []});
+is $res->status, 200, 'R25 counted';
+cmp_ok $res->json->{input_tokens}, '>', 1000, 'R25 about right';
+cmp_ok $res->json->{input_tokens}, '<', 1050, 'R25 from above, too';
+is $res->header('x-relay-estimated'), 1, 'R25 marked as an estimate';
+$res = $t->post('/v1/messages/count_tokens', {model => 'nobody', messages => []});
+is $res->status, 404, 'R25 but not for a model that there is not';
+$res = $t->post('/v1/messages/count_tokens', {model => 'only_messages', messages => [{role => 'user', content => 'x'}]});
+is $res->header('x-relay-estimated'), undef, 'R25 nor where the host counts';
+is $mock{messages}->request(-1)->path, '/v1/messages/count_tokens', 'R25 it is asked';
+
 # ---- long bodies are translated in a thread ------------------------------------
 
 my $long = join ' ', map { "word$_" } 1 .. 200_000;

@@ -85,8 +85,9 @@ static void plan_reference(const relay_config_t *config, const relay_relay_key_t
     relay_plan_t plan;
     relay_error_t error = {0};
 
-    if (relay_route_plan(config, key, reference, relay_wire_at(format), reference.len & 1, reference.len, &plan,
-                         &scratch, &error) == RELAY_ERR_NONE) {
+    if (relay_route_plan(config, key, reference, relay_wire_at(format),
+                         reference.len & 1 ? RELAY_OP_GENERATE : RELAY_OP_AUXILIARY, reference.len,
+                         &plan, &scratch, &error) == RELAY_ERR_NONE) {
         check_plan(key, &plan);
     } else {
         CHECK(plan.count == 0 && error.code != RELAY_ERR_NONE && error.message.len != 0);

@@ -1,11 +1,12 @@
 /*
  * Request bodies of any bytes: what the envelope accepts, every format can edit
  * so that it reads back as the same request for another model, and the echo
- * model answers it well-formed, in one piece and as a stream. The same bytes
- * serve as a path and as the query of a model list. Run by `make fuzz`.
+ * model answers it well-formed, in one piece and as a stream. Where the path names
+ * the model, the body becomes one without it. The same bytes serve as a path and as
+ * the query of a model list. Run by `make fuzz`.
  */
 
-#include "wire.h"
+#include "wire_variant.h"
 
 #include <stdlib.h>
 
@@ -42,19 +43,14 @@ static void read_body(reading_t *reading, relay_span_t body)
 
 /* ---- edits --------------------------------------------------------------- */
 
-/* The body with its splices made; the caller frees its base. */
-static relay_span_t edit(const relay_wire_t *wire, const relay_envelope_t *envelope,
-                         relay_span_t model, bool ask_usage)
+/* The body with splices made; the caller frees its base. */
+static relay_span_t splice(const relay_envelope_t *envelope, const relay_edit_t *edits,
+                           size_t count)
 {
-    uint8_t bytes[RELAY_ENVELOPE_SCRATCH];
-    relay_buf_t scratch = relay_buf(bytes, sizeof(bytes));
-    relay_edit_options_t options = {model, ask_usage};
-    relay_edit_t edits[RELAY_EDITS_MAX];
-    size_t count = wire->edits(envelope, &options, edits, &scratch), at = 0;
-    size_t room = envelope->body.len + RELAY_ENVELOPE_SCRATCH;
+    size_t room = envelope->body.len + RELAY_ENVELOPE_SCRATCH, at = 0;
     relay_buf_t out = relay_buf(malloc(room), room);
 
-    CHECK(out.base != NULL && count <= RELAY_EDITS_MAX && relay_buf_ok(&scratch));
+    CHECK(out.base != NULL && count <= RELAY_EDITS_MAX);
     for (size_t i = 0; i < count; i++) {
         CHECK(edits[i].offset >= at);
         CHECK(edits[i].offset + edits[i].removed <= envelope->body.len);
@@ -65,6 +61,82 @@ static relay_span_t edit(const relay_wire_t *wire, const relay_envelope_t *envel
     relay_buf_put(&out, relay_span_from(envelope->body, at));
     CHECK(relay_buf_ok(&out));
     return relay_buf_span(&out);
+}
+
+/* The same with those of a format. */
+static relay_span_t edit(const relay_wire_t *wire, const relay_envelope_t *envelope,
+                         relay_span_t model, bool ask_usage)
+{
+    uint8_t bytes[RELAY_ENVELOPE_SCRATCH];
+    relay_buf_t scratch = relay_buf(bytes, sizeof(bytes));
+    relay_edit_options_t options = {model, ask_usage};
+    relay_edit_t edits[RELAY_EDITS_MAX];
+    size_t count = wire->edits(envelope, &options, edits, &scratch);
+
+    CHECK(relay_buf_ok(&scratch));
+    return splice(envelope, edits, count);
+}
+
+/* What a variant takes out is gone, what it puts in is there, the rest is as it was. */
+static void check_variant(const relay_variant_t *variant, const relay_envelope_t *envelope)
+{
+    enum { MODEL, STREAM, MAX_TOKENS, VERSION, KEYS };
+    static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("model"), RELAY_SPAN_INIT("stream"),
+                                            RELAY_SPAN_INIT("max_tokens"),
+                                            RELAY_SPAN_INIT("anthropic_version")};
+    uint8_t bytes[RELAY_ENVELOPE_SCRATCH];
+    relay_buf_t scratch = relay_buf(bytes, sizeof(bytes));
+    relay_edit_t edits[RELAY_EDITS_MAX];
+    size_t count =
+        relay_variant_edits(variant, envelope, RELAY_SPAN("beta-1, beta-2"), edits, &scratch);
+    relay_json_value_t values[KEYS];
+    relay_span_t body, object;
+
+    CHECK(relay_buf_ok(&scratch));
+    object = body = splice(envelope, edits, count);
+    CHECK(relay_json_scan(body, NULL, 0, NULL, &(relay_json_fault_t){0}) == RELAY_JSON_OK);
+    while (object.base[0] != '{') {
+        object = relay_span_from(object, 1);
+    }
+    relay_json_members(object, keys, KEYS, values);
+    CHECK(!variant->model_in_path || values[MODEL].type == RELAY_JSON_ABSENT);
+    CHECK(relay_span_eq(values[STREAM].text,
+                        variant->stream_in_path ? relay_span(NULL, 0) : envelope->stream.text));
+    CHECK(relay_span_eq(values[MAX_TOKENS].text, envelope->max_tokens.text));
+    CHECK(variant->version.len == 0 || values[VERSION].type != RELAY_JSON_ABSENT);
+    CHECK(variant->model_in_path || count == 0);
+    free((void *)(uintptr_t)body.base);
+}
+
+/* A body where the path names the model, or one that names it itself. */
+static void check_variants(const relay_envelope_t *envelope)
+{
+    const relay_variant_t *variant;
+
+    for (unsigned i = 0; (variant = relay_variant_at(i)) != NULL; i++) {
+        check_variant(variant, envelope);
+    }
+}
+
+static void check_path_body(relay_span_t body)
+{
+    uint8_t bytes[RELAY_ENVELOPE_SCRATCH];
+    relay_buf_t scratch = relay_buf(bytes, sizeof(bytes));
+    relay_envelope_t envelope;
+    relay_error_t error;
+
+    if (relay_envelope_read_path(body, RELAY_SPAN("a%2Fb"), true, &envelope, &scratch, &error) ==
+        RELAY_ERR_NONE) {
+        CHECK(relay_span_eq(envelope.model_name, RELAY_SPAN("a/b")) && envelope.streaming);
+        check_variants(&envelope);
+    }
+    scratch.len = 0;
+    if (relay_envelope_read_path(RELAY_SPAN("{}"), body, false, &envelope, &scratch, &error) ==
+        RELAY_ERR_NONE) {
+        CHECK(envelope.model_name.len != 0 && envelope.model_name.len <= RELAY_MODEL_NAME_MAX);
+        CHECK(relay_utf8_valid(envelope.model_name) == envelope.model_name.len);
+    }
+    CHECK(relay_buf_ok(&scratch));
 }
 
 /* True if the options leave no doubt about include_usage. */
@@ -166,6 +238,7 @@ static void check_events(const relay_wire_t *wire, relay_span_t text, const rela
         CHECK(!verdict.hide && verdict.class != RELAY_EVENT_ERROR);
     }
     CHECK(text.len == 0 && !relay_sse_pending(&sse) && before.len == 0);
+    CHECK(wire->close(&stream, &before) && before.len == 0);
     CHECK(stream.end_seen && stream.content_seen && stream.finish[0] != '\0');
     CHECK(same_usage(&stream.usage, usage));
     relay_sse_free(&sse);
@@ -210,13 +283,15 @@ static void check_path(relay_span_t path, const relay_dialect_t *hint)
     CHECK(match.wire == NULL || match.wire->dialect == match.dialect);
     CHECK(match.operation == RELAY_OP_NONE || match.rest.len != 0);
     CHECK(match.rest.len <= path.len || match.operation == RELAY_OP_MODEL_LIST);
+    CHECK((match.model.len != 0) == (match.method.len != 0) && match.model.len <= path.len);
+    CHECK(match.model.len == 0 || match.wire != NULL);
 }
 
 static void check_query(const relay_dialect_t *dialect, relay_span_t query)
 {
     static const relay_model_view_t models[] = {
         {.id = RELAY_SPAN_INIT("a")}, {.id = RELAY_SPAN_INIT("b")}, {.id = RELAY_SPAN_INIT("c")}};
-    uint8_t bytes[1024];
+    uint8_t bytes[2048];
     relay_buf_t out = relay_buf(bytes, sizeof(bytes));
     relay_json_fault_t fault;
     relay_error_t error;
@@ -241,12 +316,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_path(text, relay_dialect_at(i));
         check_query(relay_dialect_at(i), text);
     }
+    check_path_body(text);
     read_body(&reading, text);
     if (reading.code != RELAY_ERR_NONE) {
         return 0;
     }
+    check_variants(&reading.envelope);
     for (unsigned i = 0; (wire = relay_wire_at(i)) != NULL; i++) {
-        check_edit(wire, &reading.envelope);
+        if (!relay_variant_of(wire)->model_in_path) {
+            check_edit(wire, &reading.envelope);
+        }
         check_identity(wire, &reading.envelope);
         check_echo(wire, &reading.envelope, false);
         if (wire->streams) {

@@ -2,7 +2,8 @@
  * Any bytes through every pair of formats: as a request, as a whole answer, as a
  * stream. What comes out is well-formed; a stream is what its strictest clients
  * take, has one end, and is the same however its input was cut. The first byte
- * picks formats and options, the second the cuts. Run by `make fuzz`.
+ * picks the formats (the caller's in its lower half), the second the options, the
+ * third the cuts. Run by `make fuzz`.
  */
 
 #include "../unit/stream_check.h"
@@ -160,11 +161,19 @@ static void check_streams(relay_translation_t *translation, relay_span_t text, u
     stream_check_t check;
 
     CHECK(relay_span_eq(relay_buf_span(&whole), relay_buf_span(&cut)));
-    CHECK(stream_check(relay_buf_span(&whole), translation->caller == relay_codec_at(0), &check) ==
+    CHECK(stream_check(relay_buf_span(&whole), stream_format(translation->caller->wire), &check) ==
           NULL);
     CHECK(check.ended != check.errored);
     free(whole.base);
     free(cut.base);
+}
+
+/* In the order that the corpus has them by number. */
+static const relay_codec_t *codec_at(unsigned number)
+{
+    static const char *const names[] = {"openai-chat", "anthropic-messages", "openai-responses"};
+
+    return relay_codec_find(relay_wire_cstring(names[number % (sizeof(names) / sizeof(names[0]))]));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -176,18 +185,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     relay_translation_t translation = {.arena = &arena, .request_id = RELAY_SPAN("0")};
     relay_span_t text;
 
-    if (size < 2) {
+    if (size < 3) {
         return 0;
     }
-    text = relay_span(data + 2, size - 2);
-    translation.caller = relay_codec_at(data[0] & 1);
-    translation.upstream = relay_codec_at(data[0] >> 1 & 1);
-    translation.usage_wanted = (data[0] & 4) != 0;
-    translation.unsigned_thinking = (data[0] & 8) != 0;
-    translation.old_calls = (data[0] & 16) != 0;
-    translation.target.flags = (data[0] & 32) != 0 ? RELAY_TARGET_BUDGET : RELAY_TARGET_ADAPTIVE;
-    translation.strict = (data[0] & 64) != 0;
-    check_streams(&translation, text, data[1]);
+    text = relay_span(data + 3, size - 3);
+    translation.caller = codec_at(data[0] & 15);
+    translation.upstream = codec_at(data[0] >> 4);
+    translation.usage_wanted = (data[1] & 1) != 0;
+    translation.unsigned_thinking = (data[1] & 2) != 0;
+    translation.old_calls = (data[1] & 4) != 0;
+    translation.target.flags = (data[1] & 8) != 0 ? RELAY_TARGET_BUDGET : RELAY_TARGET_ADAPTIVE;
+    translation.strict = (data[1] & 16) != 0;
+    check_streams(&translation, text, data[2]);
     check_bodies(&translation, text);
     release(blocks);
     return 0;

@@ -15,7 +15,7 @@ const dialect = 'anthropic';
 const messages = [{ role: 'user', content: 'Hello' }];
 let stack;
 
-before(async () => (stack = await startStack(anthropicScripts)));
+before(async () => (stack = await startStack(anthropicScripts, { host: 'anthropic' })));
 after(() => stack?.stop());
 beforeEach(() => stack.mock.clear());
 

@@ -26,7 +26,7 @@ const plain = { model: 'plain', max_tokens: 100, messages };
 const dialect = 'anthropic';
 let stack;
 
-before(async () => (stack = await startStack(anthropicScripts)));
+before(async () => (stack = await startStack(anthropicScripts, { host: 'anthropic' })));
 after(() => stack?.stop());
 beforeEach(() => stack.mock.clear());
 

@@ -14,7 +14,7 @@ const PATH = '/v1/chat/completions';
 const messages = [{ role: 'user', content: 'Hello' }];
 let stack;
 
-before(async () => (stack = await startStack(openaiScripts)));
+before(async () => (stack = await startStack(openaiScripts, { host: 'openai' })));
 after(() => stack?.stop());
 beforeEach(() => stack.mock.clear());
 

@@ -20,7 +20,7 @@ import { closedSoonAfter, startStack, waitFor } from './stack.mjs';
 const PATH = '/v1/responses';
 let stack;
 
-before(async () => (stack = await startStack(openaiScripts)));
+before(async () => (stack = await startStack(openaiScripts, { host: 'openai' })));
 after(() => stack?.stop());
 beforeEach(() => stack.mock.clear());
 

@@ -36,12 +36,11 @@ export const FORBIDDEN_MODEL = 'forbidden-model';
 
 // ---- the configuration ------------------------------------------------------
 
-// One model for each script, under another name at the provider.
-function relayConfig(mock, models) {
+// One model for each script, under another name at the provider: offered by that
+// host alone, since the other would be asked as well, in its own format.
+function relayConfig(mock, host, models) {
   const base_url = `http://127.0.0.1:${mock.port}/v1`;
-  const offers = (name) => ({
-    offers: ['openai', 'anthropic'].map((host) => ({ host, id: UPSTREAM_PREFIX + name })),
-  });
+  const offers = (name) => ({ offers: [{ host, id: UPSTREAM_PREFIX + name }] });
   return {
     hosts: {
       openai: {
@@ -125,10 +124,10 @@ ${temp.join('\n')}
 const FAULT = /\[(alert|emerg|crit)\]|"level":"error"|exited on signal|Sanitizer|runtime error:/;
 
 class Stack {
-  async start(scripts, { config, models }) {
+  async start(scripts, { config, host, models }) {
     this.mock = await new Mock(scripts).start();
     try {
-      await this.open(config ?? relayConfig(this.mock, models));
+      await this.open(config ?? relayConfig(this.mock, host, models));
     } catch (error) {
       await this.mock.stop();
       throw error;
@@ -277,6 +276,7 @@ export async function closedSoonAfter(request, moment_ms, limit_ms = 100) {
   assert.ok(after_ms <= limit_ms, `closed ${after_ms.toFixed(1)} ms after the caller left`);
 }
 
-export async function startStack(scripts, options = {}) {
+// options: the host that offers the scripts, more models; or the whole config.
+export async function startStack(scripts, options) {
   return (box ? new BoxStack() : new ModuleStack()).start(scripts, options);
 }

@@ -296,7 +296,7 @@ static void unknown_formats_are_skipped(void **state)
         "'a': {'base_url': 'https://h', 'formats': ['openai-chat', 'telepathy', 'openai-chats']},"
         "'b': {'base_url': 'https://h', 'formats': {'telepathy': {'x': [1]}, 'openai-chat': '/c',"
         "'smoke': 7}},"
-        "'c': {'base_url': 'https://h', 'formats': {'openai-chat': '/{model}/c',"
+        "'c': {'base_url': 'https://h', 'formats': {'openai-chat': '/{place}/c',"
         "'openai-embeddings': '/e'}}},"
         "'models': {'m': {'offers': ["
         "{'host': 'a', 'formats': ['telepathy', 'openai-chat']},"
@@ -326,7 +326,7 @@ static void unknown_formats_are_skipped(void **state)
     refused("{}", "{'hosts': {'a': {'base_url': 'https://h', 'formats': {'telepathy': '/t'}}}}",
             "own", "hosts.a.formats.telepathy", "there is no format");
     refused("{}", "{'hosts': {'a': {'base_url': 'https://h', 'formats': {'openai-chat': '/{m}'}}}}",
-            "own", "hosts.a.formats.openai-chat", "not allowed in a URL");
+            "own", "hosts.a.formats.openai-chat", "have no \"m\"");
 }
 
 #define TWO(base, chat, rest)                                                                      \
@@ -406,7 +406,7 @@ static void formats_that_cannot_be_folded(void **state)
         {TWO("https://h/v1", "{'base_url': 'http://h/v1'}", ""), "scheme, name and port"},
         {TWO("https://h/v1", "{'base_url': 'https://h:444/v1'}", ""), "scheme, name and port"},
         {TWO("https://h/v1", "{'base_url': 'http://h:443/v1'}", ""), "scheme, name and port"},
-        {TWO("https://h/v1", "{'base_url': 'https://{region}.h/v1'}", ""), "expected a host name"},
+        {TWO("https://h/v1", "{'base_url': 'https://{region}.h/v1'}", ""), "have no \"region\""},
         {TWO("https://h/v1", "{'base_url': 'https://h/v2'}", ", 'passthrough': true"),
          "below the base URL"},
     };
@@ -448,8 +448,13 @@ static const struct {
     {OUT("'formats': {'openai-chat': {'base_url': 'https://h/x'}}, 'base_url': 'https://h/{v}'"),
      "has a placeholder"},
     {OUT("'base_url': 'https://h', 'formats': ['openai-chat'],"
-         "'auth': {'service': [1], 'type': 'sigv4'}"),
+         "'auth': {'service': [1], 'type': 'oci-signature'}"),
      "authenticate"},
+    {OUT("'base_url': 'https://h', 'formats': ['openai-chat'],"
+         "'auth': {'service': 'x', 'type': 'sigv4'}"),
+     "the region of its signatures is not known"},
+    {OUT("'base_url': 'https://h', 'formats': ['openai-chat'], 'headers': {'x': 'a{b}'}"),
+     "has a placeholder"},
     {OUT("'base_url': 'https://h', 'formats': ['telepathy']"), "no format"},
     {OUT("'base_url': 'https://h', 'formats': {}"), "no format"},
     {OUT("'base_url': 'https://h', 'formats': {'openai-chat': {'base_url': 'https://i'}}"),
@@ -528,11 +533,11 @@ static void own_documents_are_read_strictly(void **state)
 {
     (void)state;
     refused("{}", "{'hosts': {'a': {'base_url': 'https://{r}.h', 'formats': ['openai-chat']}}}",
-            "own", "hosts.a.base_url", "expected a host name");
+            "own", "hosts.a.base_url", "have no \"r\"");
     refused("{}",
             "{'hosts': {'a': {'base_url': 'https://h', 'formats': ['openai-chat'],"
-            "'auth': {'type': 'sigv4'}}}}",
-            "own", "hosts.a.auth.type", "expected \"header\" or \"none\"");
+            "'auth': {'type': 'oci-signature'}}}}",
+            "own", "hosts.a.auth.type", "expected \"header\", \"none\", \"sigv4\" or");
     refused("{}", "{'hosts': {'a': {'base_url': 'https://h', 'formats': {}}}}", "own",
             "hosts.a.formats", "expected at least one format");
 }
@@ -549,7 +554,7 @@ static void the_catalog_is_read_strictly(void **state)
     refused("{'hosts': {'a': {'base_url': 'h', 'formats': ['openai-chat']}}}", NULL, "catalog",
             "hosts.a.base_url", "starts with https://");
     refused("{'hosts': {" HOST("a", ", 'auth': {'type': 5}") "}}", NULL, "catalog",
-            "hosts.a.auth.type", "expected \"header\" or \"none\"");
+            "hosts.a.auth.type", "expected \"header\", \"none\", \"sigv4\" or");
     refused("{'models': {'m': {'offers': [{'host': 'a'}]}}}", NULL, "catalog",
             "models.m.offers[0].host", "there is no host \"a\"");
     refused("{'models': {'m': {'offers': [{'id': 'a'}]}}}", NULL, "catalog", "models.m.offers[0]",

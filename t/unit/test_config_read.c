@@ -93,8 +93,9 @@ static void unknown_members(void **state)
     refused("{'relay_keys': {'x': {~'digest': ''}}}", "relay_keys.x.digest", "there is no member");
     refused(
         "{'pools': {'a':{},'b':{},'c':{},'d':{},'e':{},'f':{},'g':{},'h':{},'i':{},'j':{},'k':{},"
-        "'l':{},'m':{},'n':{}}, 'policies': {'x': {'pools': [~'zzz']}}}",
-        "policies.x.pools[0]", "known: a, b, c, d, e, f, g, h, i, j, k, l and 2 more");
+        "'l':{},'m':{},'n':{},'o':{},'p':{},'q':{},'r':{}}, 'policies': {'x': {'pools': "
+        "[~'zzz']}}}",
+        "policies.x.pools[0]", "known: a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p and 2 more");
     refused("{'relay_keys': {'x': {~'$Comment': ''}}}", "relay_keys.x.$Comment", "no member");
 }
 

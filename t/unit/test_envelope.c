@@ -169,6 +169,79 @@ static void a_full_scratch_loses_words_not_bounds(void **state)
     assert_int_equal(error.message.len, 0);
 }
 
+static relay_error_code_t read_path(const char *body, const char *model, bool streaming)
+{
+    relay_buf_t scratch = relay_buf(scratch_bytes, sizeof(scratch_bytes));
+    relay_error_code_t code;
+
+    memset(&error, 0, sizeof(error));
+    code = relay_envelope_read_path(check_text(body), check_text(model), streaming, &envelope,
+                                    &scratch, &error);
+    assert_true(relay_buf_ok(&scratch));
+    assert_int_equal(code, error.code);
+    return code;
+}
+
+static void a_path_may_name_the_model(void **state)
+{
+    (void)state;
+    assert_int_equal(read_path("{\"contents\":[]}", "org%2ffable%3A3%20\xc3\xa9", true),
+                     RELAY_ERR_NONE);
+    check_span(envelope.model_name, "org/fable:3 \xc3\xa9");
+    assert_ptr_equal(envelope.model_name.base, scratch_bytes);
+    assert_true(envelope.streaming);
+    assert_int_equal(envelope.model.type, RELAY_JSON_ABSENT);
+    assert_int_equal(read_path("{\"max_tokens\":5}", "a+b", false), RELAY_ERR_NONE);
+    check_span(envelope.model_name, "a+b");
+    check_span(envelope.max_tokens.text, "5");
+    assert_false(envelope.streaming);
+    assert_int_equal(read_path("{}", "{model}", false), RELAY_ERR_NONE);
+    /* what the body says of either does not count, but where it stands is known */
+    assert_int_equal(read_path("{\"model\":\"b\",\"stream\":\"x\"}", "a", false), RELAY_ERR_NONE);
+    check_span(envelope.model_name, "a");
+    check_span(envelope.model.text, "\"b\"");
+    check_span(envelope.stream.text, "\"x\"");
+    assert_false(envelope.streaming);
+    assert_int_equal(read_path("{\"model\":7,\"stream\":true}", "a", false), RELAY_ERR_NONE);
+    assert_false(envelope.streaming);
+}
+
+static void a_model_in_a_path_must_be_usable(void **state)
+{
+    static const char *const refused[] = {"",    "%00", "a%0Ab", "%7f",   "%c2%85", "%",
+                                          "a%2", "%zz", "%ff",   "a\xff", "%c3",    "a%2g"};
+    char name[3 * 257 + 1] = "";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        assert_int_equal(read_path("{}", refused[i], false), RELAY_ERR_INVALID_FIELD);
+        check_span(error.param, "model");
+        assert_true(error.message.len > 0);
+    }
+    for (size_t i = 0; i < 257; i++) {
+        memcpy(name + 3 * i, "%6d", 4);
+    }
+    assert_int_equal(read_path("{}", name, false), RELAY_ERR_INVALID_FIELD);
+    assert_int_equal(read_path("{}", name + 3, false), RELAY_ERR_NONE);
+    assert_int_equal(envelope.model_name.len, 256);
+    /* the body is read as any other */
+    assert_int_equal(read_path("{]", "a", false), RELAY_ERR_INVALID_JSON);
+    assert_int_equal(read_path("[]", "a", false), RELAY_ERR_INVALID_JSON);
+    assert_int_equal(read_path("{\"model\":1,\"model\":2}", "a", false), RELAY_ERR_DUPLICATE_FIELD);
+    assert_int_equal(read_path("{\"mod\\u0065l\":1}", "a", false), RELAY_ERR_INVALID_FIELD);
+}
+
+static void a_full_scratch_never_cuts_a_name(void **state)
+{
+    uint8_t small[4];
+    relay_buf_t scratch = relay_buf(small, sizeof(small));
+
+    (void)state;
+    assert_int_equal(relay_envelope_read_path(RELAY_SPAN("{}"), RELAY_SPAN("saga-4"), false,
+                                              &envelope, &scratch, &error),
+                     RELAY_ERR_INTERNAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +254,9 @@ int main(void)
         cmocka_unit_test(a_model_name_has_a_bound),
         cmocka_unit_test(stream_must_be_a_boolean),
         cmocka_unit_test(a_full_scratch_loses_words_not_bounds),
+        cmocka_unit_test(a_path_may_name_the_model),
+        cmocka_unit_test(a_model_in_a_path_must_be_usable),
+        cmocka_unit_test(a_full_scratch_never_cuts_a_name),
     };
 
     return cmocka_run_group_tests_name("envelope", tests, NULL, NULL);

@@ -110,9 +110,9 @@ static relay_error_code_t route(const char *key, const char *reference, const ch
     relay_error_code_t code;
 
     memset(&plan, 0x5a, sizeof(plan));
-    code =
-        relay_route_plan(config, key_named(key), check_text(reference),
-                         relay_wire_find(check_text(format)), false, 42, &plan, &scratch, &error);
+    code = relay_route_plan(config, key_named(key), check_text(reference),
+                            relay_wire_find(check_text(format)), RELAY_OP_AUXILIARY, 42, &plan,
+                            &scratch, &error);
     assert_true(code == RELAY_ERR_NONE ? plan.count != 0 : plan.count == 0);
     return code;
 }
@@ -350,7 +350,8 @@ static unsigned first_times(const char *key, size_t runs)
 
     for (uint64_t random = 0; random < runs; random++) {
         assert_int_equal(relay_route_plan(config, key_named("weighted"), RELAY_SPAN("m"),
-                                          relay_wire_at(0), false, random, &plan, &scratch, &error),
+                                          relay_wire_at(0), RELAY_OP_AUXILIARY, random, &plan,
+                                          &scratch, &error),
                          RELAY_ERR_NONE);
         assert_int_equal(plan.count, 2);
         assert_ptr_not_equal(plan.candidates[0].key, plan.candidates[1].key);
@@ -376,7 +377,8 @@ static void priorities(void **state)
     (void)state;
     for (uint64_t random = 0; random < 200; random++) {
         assert_int_equal(relay_route_plan(config, key_named("all"), RELAY_SPAN("m"),
-                                          relay_wire_at(0), false, random, &plan, &scratch, &error),
+                                          relay_wire_at(0), RELAY_OP_AUXILIARY, random, &plan,
+                                          &scratch, &error),
                          RELAY_ERR_NONE);
         assert_int_equal(plan.count, 2);
         check_span(plan.candidates[0].key->name, "ka");
@@ -430,8 +432,8 @@ static void many_members(void **state)
         members[i] = (relay_pool_member_t){&keys[i], 1 + i % 3, (uint32_t)(MEMBERS - i) / 4};
     }
     for (uint64_t random = 0; random < 50; random++) {
-        assert_int_equal(relay_route_plan(&own, &key, RELAY_SPAN("m"), relay_wire_at(0), false,
-                                          random, &plan, &scratch, &error),
+        assert_int_equal(relay_route_plan(&own, &key, RELAY_SPAN("m"), relay_wire_at(0),
+                                          RELAY_OP_GENERATE, random, &plan, &scratch, &error),
                          RELAY_ERR_NONE);
         assert_int_equal(plan.count, RELAY_CANDIDATES_MAX);
         for (size_t i = 1; i < plan.count; i++) {
@@ -529,11 +531,13 @@ static void messages_follow_what_is_in_scratch(void **state)
     (void)state;
     RELAY_PUT(&scratch, "before");
     assert_int_equal(relay_route_plan(config, key_named("all"), RELAY_SPAN("lost"),
-                                      relay_wire_at(0), false, 1, &plan, &scratch, &error),
+                                      relay_wire_at(0), RELAY_OP_AUXILIARY, 1, &plan, &scratch,
+                                      &error),
                      RELAY_ERR_MODEL_NOT_FOUND);
     check_span(error.message, "Model \"lost\" is not served by any host of policy \"all\".");
     assert_int_equal(relay_route_plan(config, key_named("all"), RELAY_SPAN("lost"),
-                                      relay_wire_at(0), false, 1, &plan, &scratch, &error),
+                                      relay_wire_at(0), RELAY_OP_AUXILIARY, 1, &plan, &scratch,
+                                      &error),
                      RELAY_ERR_MODEL_NOT_FOUND);
     assert_true(error.message.len < 40); /* cut, not written behind the end */
 }
@@ -549,8 +553,8 @@ static void translated(const char *key, const char *reference, const char *forma
     relay_buf_t out = relay_buf(got, sizeof(got) - 1);
 
     assert_int_equal(relay_route_plan(config, key_named(key), check_text(reference),
-                                      relay_wire_find(check_text(format)), true, 42, &plan,
-                                      &scratch, &error),
+                                      relay_wire_find(check_text(format)), RELAY_OP_GENERATE, 42,
+                                      &plan, &scratch, &error),
                      RELAY_ERR_NONE);
     for (size_t i = 0; i < plan.count; i++) {
         relay_buf_put(&out, i == 0 ? RELAY_SPAN("") : RELAY_SPAN(","));
@@ -581,8 +585,8 @@ static void other_formats(void **state)
     assert_null(plan.candidates[0].offer);
     /* what has no codec stays what it is */
     assert_int_equal(relay_route_plan(config, key_named("all"), RELAY_SPAN("n"),
-                                      relay_wire_find(RELAY_SPAN("openai-embeddings")), true, 42,
-                                      &plan, &scratch, &error),
+                                      relay_wire_find(RELAY_SPAN("openai-embeddings")),
+                                      RELAY_OP_GENERATE, 42, &plan, &scratch, &error),
                      RELAY_ERR_FORMAT_UNAVAILABLE);
 }
 
@@ -667,14 +671,14 @@ static void keys_from_elsewhere(void **state)
     (void)state;
     key.policy = relay_config_find_policy(config, RELAY_SPAN("all"));
     assert_non_null(key.policy);
-    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0), false, 1,
-                                      &plan, &scratch, &error),
+    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0),
+                                      RELAY_OP_AUXILIARY, 1, &plan, &scratch, &error),
                      RELAY_ERR_NONE);
     check_span(plan.candidates[0].key->name, "ka");
     assert_int_equal(relay_route_models(config, &key, relay_dialect_at(0), NULL, 0), 9);
     key.models.items = &narrow;
-    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0), false, 1,
-                                      &plan, &scratch, &error),
+    assert_int_equal(relay_route_plan(config, &key, RELAY_SPAN("m"), relay_wire_at(0),
+                                      RELAY_OP_AUXILIARY, 1, &plan, &scratch, &error),
                      RELAY_ERR_MODEL_NOT_ALLOWED);
     assert_non_null(memmem(error.message.base, error.message.len, "relay key \"rk\"", 14));
 }

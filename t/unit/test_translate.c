@@ -260,6 +260,133 @@ static void many_values_are_read_in_a_second_attempt(void **state)
     free(body);
 }
 
+/* ---- what the target does not take --------------------------------------- */
+
+#define REFUSED(name) RELAY_REFUSED(RELAY_FIELD_##name)
+
+/* Each field alone, in a format that has it, to the same format and to another. */
+static void what_the_target_refuses_is_left_out(void **state)
+{
+    static const struct {
+        const char *caller;
+        const char *member;
+        uint64_t refused;
+        const char *notes;
+    } cases[] = {
+        {CHAT, "\"temperature\":0.5", REFUSED(TEMPERATURE), "temperature"},
+        {CHAT, "\"top_p\":0.5", REFUSED(TOP_P), "top_p"},
+        {MESSAGES, "\"top_k\":5", REFUSED(TOP_K), "top_k"},
+        {CHAT, "\"frequency_penalty\":1", REFUSED(FREQUENCY_PENALTY), "frequency_penalty"},
+        {CHAT, "\"presence_penalty\":1", REFUSED(PRESENCE_PENALTY), "presence_penalty"},
+        {CHAT, "\"logit_bias\":{\"1\":2}", REFUSED(LOGIT_BIAS), "logit_bias"},
+        {CHAT, "\"seed\":7", REFUSED(SEED), "seed"},
+        {CHAT, "\"logprobs\":true", REFUSED(LOGPROBS), "logprobs"},
+        {CHAT, "\"top_logprobs\":2", REFUSED(TOP_LOGPROBS), "top_logprobs"},
+        {CHAT, "\"metadata\":{\"a\":\"b\"}", REFUSED(METADATA), "metadata"},
+        {CHAT, "\"verbosity\":\"low\"", REFUSED(VERBOSITY), "verbosity"},
+        {CHAT, "\"user\":\"u\"", REFUSED(USER), "user"},
+        {CHAT, "\"service_tier\":\"flex\"", REFUSED(SERVICE_TIER), "service_tier"},
+        {CHAT, "\"stop\":[\"a\",\"b\"]", REFUSED(STOP), "stop"},
+        {CHAT, "\"reasoning_effort\":\"low\"", REFUSED(EFFORT), "reasoning_effort"},
+        {MESSAGES, "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":1024}",
+         REFUSED(THINKING) | REFUSED(EFFORT), "thinking"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char body[512], name[64];
+        relay_target_t target = {.refused = cases[i].refused};
+        translate_t run;
+        relay_span_t out;
+        snprintf(body, sizeof(body), "{\"model\":\"m\",\"max_tokens\":4096," HI ",%s}",
+                 cases[i].member);
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(cases[i].member, ":") + 1,
+                 cases[i].member);
+        for (size_t refused = 0; refused < 2; refused++) {
+            translate_open(&run, cases[i].caller, cases[i].caller);
+            run.translation.target = refused != 0 ? target : plain;
+            assert_int_equal(
+                relay_translate_request(&run.translation, relay_wire_cstring(body), &out),
+                RELAY_ERR_NONE);
+            if ((memmem(out.base, out.len, name, strlen(name)) == NULL) != (refused != 0)) {
+                print_error("%s in %.*s\n", name, (int)out.len, (const char *)out.base);
+                fail();
+            }
+            translate_notes(&run.translation, refused != 0 ? cases[i].notes : "");
+            translate_close(&run);
+        }
+        translate_open(&run, cases[i].caller, cases[i].caller);
+        run.translation.target = target;
+        run.translation.strict = true;
+        assert_int_equal(relay_translate_request(&run.translation, relay_wire_cstring(body), &out),
+                         RELAY_ERR_INVALID_FIELD);
+        translate_same(run.translation.error.param, cases[i].notes);
+        translate_close(&run);
+    }
+}
+
+static void parallel_calls_may_be_refused(void **state)
+{
+    relay_target_t target = {.refused = REFUSED(PARALLEL)};
+
+    (void)state;
+    translate_request(CHAT, CHAT, target,
+                      "{\"model\":\"m\"," HI ",\"parallel_tool_calls\":false,\"tools\":[{\"type\":"
+                      "\"function\",\"function\":{\"name\":\"f\"}}]}",
+                      "{\"model\":\"m\"," HI
+                      ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]}",
+                      "parallel_tool_calls");
+}
+
+/* To a model that does not think, "do not think" is no loss. */
+static void no_thinking_is_what_it_does(void **state)
+{
+    relay_target_t target = {.refused = REFUSED(EFFORT) | REFUSED(THINKING)};
+
+    (void)state;
+    translate_request(CHAT, CHAT, target, "{\"model\":\"m\"," HI ",\"reasoning_effort\":\"none\"}",
+                      "{\"model\":\"m\"," HI "}", "");
+    translate_request(MESSAGES, CHAT, target,
+                      "{\"model\":\"m\",\"max_tokens\":9," HI
+                      ",\"thinking\":{\"type\":\"disabled\"}}",
+                      "{\"model\":\"m\"," HI ",\"max_completion_tokens\":9}", "");
+}
+
+static void efforts_become_ones_that_the_target_knows(void **state)
+{
+    enum { LOW = 1 << RELAY_EFFORT_LOW, HIGH = 1 << RELAY_EFFORT_HIGH };
+    static const struct {
+        unsigned efforts;
+        relay_effort_t asked;
+        relay_effort_t sent;
+    } cases[] = {
+        {0, RELAY_EFFORT_XHIGH, RELAY_EFFORT_XHIGH},
+        {LOW | HIGH, RELAY_EFFORT_UNSET, RELAY_EFFORT_UNSET},
+        {LOW | HIGH, RELAY_EFFORT_NONE, RELAY_EFFORT_LOW},
+        {LOW | HIGH, RELAY_EFFORT_MINIMAL, RELAY_EFFORT_LOW},
+        {LOW | HIGH, RELAY_EFFORT_LOW, RELAY_EFFORT_LOW},
+        {LOW | HIGH, RELAY_EFFORT_MEDIUM, RELAY_EFFORT_LOW},
+        {LOW | HIGH, RELAY_EFFORT_MAX, RELAY_EFFORT_HIGH},
+        {HIGH, RELAY_EFFORT_LOW, RELAY_EFFORT_HIGH},
+        {1 << RELAY_EFFORT_NONE | HIGH, RELAY_EFFORT_NONE, RELAY_EFFORT_NONE},
+        {1 << RELAY_EFFORT_NONE | HIGH, RELAY_EFFORT_LOW, RELAY_EFFORT_HIGH},
+        {1 << RELAY_EFFORT_NONE, RELAY_EFFORT_LOW, RELAY_EFFORT_LOW},
+    };
+    relay_target_t target = {.efforts = LOW | HIGH};
+    const char *body = "{\"model\":\"m\"," HI ",\"reasoning_effort\":\"xhigh\"}";
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        relay_target_t some = {.efforts = cases[i].efforts};
+        assert_int_equal(relay_target_effort(&some, cases[i].asked), cases[i].sent);
+    }
+    translate_request(CHAT, CHAT, target, body,
+                      "{\"model\":\"m\"," HI ",\"reasoning_effort\":\"high\"}",
+                      "changed=reasoning_effort");
+    target.flags = RELAY_TARGET_BUDGET;
+    translate_request(CHAT, CHAT, target, body, body, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -274,6 +401,10 @@ int main(void)
         cmocka_unit_test(a_failure_behind_a_good_status_is_one),
         cmocka_unit_test(errors_keep_status_and_message),
         cmocka_unit_test(many_values_are_read_in_a_second_attempt),
+        cmocka_unit_test(what_the_target_refuses_is_left_out),
+        cmocka_unit_test(parallel_calls_may_be_refused),
+        cmocka_unit_test(no_thinking_is_what_it_does),
+        cmocka_unit_test(efforts_become_ones_that_the_target_knows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

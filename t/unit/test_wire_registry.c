@@ -16,11 +16,12 @@ static relay_match_t match_path(const char *path, const relay_dialect_t *hint)
 
 static void formats_have_their_places(void **state)
 {
-    static const char *const names[] = {"openai-chat", "openai-responses", "openai-embeddings",
-                                        "anthropic-messages"};
+    static const char *const names[] = {"openai-chat",       "openai-responses",
+                                        "openai-embeddings", "anthropic-messages",
+                                        "bedrock-converse",  "gemini"};
 
     (void)state;
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 6; i++) {
         const relay_wire_t *wire = relay_wire_find(check_text(names[i]));
         assert_non_null(wire);
         assert_int_equal(wire->index, i);
@@ -30,9 +31,12 @@ static void formats_have_their_places(void **state)
                     wire->close != NULL && wire->error_event != NULL && wire->answer != NULL &&
                     wire->echo != NULL);
     }
-    assert_null(relay_wire_at(4));
+    assert_null(relay_wire_at(6));
     assert_null(relay_wire_find(RELAY_SPAN("openai")));
-    assert_null(relay_dialect_at(2));
+    assert_null(relay_dialect_at(3));
+    check_span(relay_dialect_at(2)->key_header, "x-goog-api-key");
+    check_span(relay_dialect_at(2)->key_query, "key");
+    assert_int_equal(relay_dialect_at(0)->key_header.len + relay_dialect_at(1)->key_query.len, 0);
     check_span(relay_dialect_at(0)->request_id_header, "x-request-id");
     check_span(relay_dialect_at(1)->request_id_header, "request-id");
     check_span(relay_dialect_at(1)->marker_header, "anthropic-version");
@@ -77,13 +81,14 @@ static void endpoints_are_found(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         /* a header never overrules such a path */
-        for (unsigned hint = 0; hint < 3; hint++) {
+        for (unsigned hint = 0; hint < 4; hint++) {
             relay_match_t match = match_path(cases[i].path, relay_dialect_at(hint));
             assert_int_equal(match.operation, cases[i].operation);
             check_span(match.wire->name, cases[i].wire);
             check_span(match.dialect->name, cases[i].dialect);
             assert_int_equal(match.explicit_dialect, cases[i].explicit_dialect);
-            assert_false(match.get);
+            assert_false(match.get || match.streaming);
+            assert_int_equal(match.model.len + match.method.len, 0);
             check_span(match.rest, cases[i].rest);
             if (match.operation == RELAY_OP_GENERATE) {
                 assert_ptr_equal(match.echo, match.wire->echo);
@@ -156,7 +161,7 @@ static void other_paths_are_nothing_of_ours(void **state)
         {"/chat/completions", "openai", ""},
         {"/v1", "openai", ""},
         {"/v1/", "openai", ""},
-        {"/v1beta/models", "openai", ""},
+        {"/v1alpha/models", "openai", ""},
         {"/v11/models", "openai", ""},
         {"/openaix/v1/models", "openai", ""},
         {"/openai", "openai", ""},
@@ -187,6 +192,24 @@ static void other_paths_are_nothing_of_ours(void **state)
         {"/v1/modelsx", "openai", "/modelsx"},
         {"/v1/files/..x/.y", "openai", "/files/..x/.y"},
         {"/v1/files/%zz%2", "openai", "/files/%zz%2"},
+        /* the path of a format that is a pattern is no path */
+        {"/v1/model/{model}/converse", "openai", "/model/{model}/converse"},
+        /* a version that one dialect alone has binds to it */
+        {"/v1beta", "gemini", ""},
+        {"/v1beta/files", "gemini", "/files"},
+        {"/v1beta/chat/completions", "gemini", "/chat/completions"},
+        {"/gemini/v1/messages", "gemini", "/messages"},
+        {"/gemini/v1beta/tunedModels", "gemini", "/tunedModels"},
+        {"/gemini/v1alpha/models/m:generateContent", "gemini", ""},
+        {"/openai/v1beta/models", "openai", ""},
+        {"/openai/v1/v1beta/models", "openai", "/v1beta/models"},
+        /* methods that are not Relay's, and one without a name */
+        {"/v1beta/models/m:embedContent", "gemini", "/models/m:embedContent"},
+        {"/v1/models/m:batchEmbedContents", "gemini", "/models/m:batchEmbedContents"},
+        {"/gemini/models/m:predict/", "gemini", "/models/m:predict"},
+        {"/v1beta/models/..:predict/../x:predict", "gemini", ""},
+        {"/v1beta/models/:generateContent", "gemini", "/models/:generateContent"},
+        {"/v1beta/models/%3AgenerateContent", "gemini", "/models/%3AgenerateContent"},
     };
 
     (void)state;
@@ -197,6 +220,106 @@ static void other_paths_are_nothing_of_ours(void **state)
         check_span(match.dialect->name, cases[i].dialect);
         check_span(match.rest, cases[i].rest);
     }
+}
+
+static void paths_may_name_model_and_method(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *model;
+        const char *method;
+        relay_operation_t operation;
+        bool streaming;
+        bool explicit_dialect;
+    } cases[] = {
+        {"/gemini/v1beta/models/saga-4:generateContent", "saga-4", "generateContent",
+         RELAY_OP_GENERATE, false, true},
+        {"/gemini/v1/models/saga-4:streamGenerateContent", "saga-4", "streamGenerateContent",
+         RELAY_OP_GENERATE, true, true},
+        {"/gemini/models/saga-4:countTokens", "saga-4", "countTokens", RELAY_OP_AUXILIARY, false,
+         true},
+        {"/v1beta/models/saga-4:generateContent/", "saga-4", "generateContent", RELAY_OP_GENERATE,
+         false, true},
+        {"/v1beta/v1beta/models/saga-4:generateContent", "saga-4", "generateContent",
+         RELAY_OP_GENERATE, false, true},
+        {"/v1/v1beta/models/saga-4:generateContent", "saga-4", "generateContent", RELAY_OP_GENERATE,
+         false, true},
+        {"/v1/models/saga-4:streamGenerateContent", "saga-4", "streamGenerateContent",
+         RELAY_OP_GENERATE, true, false},
+        /* names with colons, slashes, hosts; a colon that is encoded */
+        {"/v1beta/models/fable:3b:generateContent", "fable:3b", "generateContent",
+         RELAY_OP_GENERATE, false, true},
+        {"/v1beta/models/org/fable@host:countTokens", "org/fable@host", "countTokens",
+         RELAY_OP_AUXILIARY, false, true},
+        {"/v1beta/models/org%2Ffable%3AgenerateContent", "org%2Ffable", "generateContent",
+         RELAY_OP_GENERATE, false, true},
+        {"/v1beta/models/a%3astreamGenerateContent", "a", "streamGenerateContent",
+         RELAY_OP_GENERATE, true, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (unsigned hint = 0; hint < 4; hint++) {
+            relay_match_t match = match_path(cases[i].path, relay_dialect_at(hint));
+            assert_int_equal(match.operation, cases[i].operation);
+            check_span(match.dialect->name, "gemini");
+            check_span(match.wire->name, "gemini");
+            check_span(match.model, cases[i].model);
+            check_span(match.method, cases[i].method);
+            assert_int_equal(match.streaming, cases[i].streaming);
+            assert_int_equal(match.explicit_dialect, cases[i].explicit_dialect);
+            assert_false(match.get);
+            assert_true(relay_span_starts(match.rest, RELAY_SPAN("/models/")));
+            assert_true(match.echo == (match.operation == RELAY_OP_GENERATE
+                                           ? match.wire->echo
+                                           : relay_gemini_echo_count));
+        }
+    }
+}
+
+/* What looks like a method elsewhere is part of a name. */
+static void other_colons_belong_to_the_name(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *dialect;
+        const char *id;
+    } cases[] = {
+        {"/openai/v1/models/saga:generateContent", "openai", "saga:generateContent"},
+        {"/gemini/v1beta/models/fable:3b", "gemini", "fable:3b"},
+        {"/v1beta/models/generateContent", "gemini", "generateContent"},
+        {"/v1beta/models/xgenerateContent", "gemini", "xgenerateContent"},
+        {"/v1/models/fable:3b", "openai", "fable:3b"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        relay_match_t match = match_path(cases[i].path, NULL);
+        assert_int_equal(match.operation, RELAY_OP_MODEL);
+        assert_true(match.get);
+        check_span(match.dialect->name, cases[i].dialect);
+        check_span(match.rest, cases[i].id);
+        assert_int_equal(match.model.len, 0);
+    }
+    check_span(match_path("/v1beta/models/", NULL).dialect->name, "gemini");
+    assert_int_equal(match_path("/v1beta/models/", NULL).operation, RELAY_OP_MODEL_LIST);
+    assert_int_equal(match_path("/gemini/models", NULL).operation, RELAY_OP_MODEL_LIST);
+    check_span(match_path("/v1/models", &relay_dialect_gemini).dialect->name, "gemini");
+}
+
+static void a_query_gives_its_first_parameter(void **state)
+{
+    relay_span_t query = RELAY_SPAN("alt=sse&keys=1&key&x=a%20b&alt=json"), value;
+
+    (void)state;
+    assert_true(relay_wire_query(query, RELAY_SPAN("alt"), &value));
+    check_span(value, "sse");
+    assert_true(relay_wire_query(query, RELAY_SPAN("key"), &value));
+    assert_int_equal(value.len, 0);
+    assert_true(relay_wire_query(query, RELAY_SPAN("x"), &value));
+    check_span(value, "a%20b");
+    assert_false(relay_wire_query(query, RELAY_SPAN("y"), &value));
+    assert_false(relay_wire_query(relay_span(NULL, 0), RELAY_SPAN("key"), &value));
 }
 
 static void no_path_climbs_out_of_the_version(void **state)
@@ -224,6 +347,9 @@ int main(void)
         cmocka_unit_test(shared_paths_follow_the_hint),
         cmocka_unit_test(model_ids_keep_their_bytes),
         cmocka_unit_test(other_paths_are_nothing_of_ours),
+        cmocka_unit_test(paths_may_name_model_and_method),
+        cmocka_unit_test(other_colons_belong_to_the_name),
+        cmocka_unit_test(a_query_gives_its_first_parameter),
         cmocka_unit_test(no_path_climbs_out_of_the_version),
     };
 

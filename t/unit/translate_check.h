@@ -16,8 +16,9 @@
 #include "codec_support.h"
 #include "stream_check.h"
 
-#define CHAT     "openai-chat"
-#define MESSAGES "anthropic-messages"
+#define CHAT      "openai-chat"
+#define MESSAGES  "anthropic-messages"
+#define RESPONSES "openai-responses"
 
 /* ---- memory ---------------------------------------------------------------- */
 
@@ -234,8 +235,8 @@ translate_stream(relay_translation_t *translation, const char *text, stream_chec
 {
     relay_span_t input = relay_wire_cstring(text);
     translate_stream_t whole = translate_run(translation, input, input.len, 1 << 20);
-    bool chat = relay_span_eq(translation->caller->wire->name, RELAY_SPAN(CHAT));
-    const char *fault = stream_check(relay_buf_span(&whole.output.buf), chat, check);
+    const char *fault = stream_check(relay_buf_span(&whole.output.buf),
+                                     stream_format(translation->caller->wire), check);
 
     if (fault != NULL) {
         print_error("%s in\n%.*s\n", fault, (int)whole.output.buf.len,

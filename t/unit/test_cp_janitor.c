@@ -1,0 +1,138 @@
+/*
+ * The janitor among several relayd: whose access tokens are published. Time is
+ * the test's; nothing is renewed and no database asked.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <time.h>
+
+static time_t the_time = 1000;
+static long long due_s = -1;
+
+static int test_clock(clockid_t clock, struct timespec *now)
+{
+    (void)clock;
+    *now = (struct timespec){.tv_sec = the_time};
+    return 0;
+}
+
+#define clock_gettime test_clock
+#include "publish_janitor.c"
+
+bool access_tokens_renew(atomic_bool *stopping)
+{
+    (void)stopping;
+    return false;
+}
+
+long long access_tokens_due_s(void)
+{
+    return due_s;
+}
+
+bool reference_refresh(const char *reference, bool *failed)
+{
+    (void)reference;
+    *failed = true;
+    return false;
+}
+
+void references_forget(long long unused_for_s)
+{
+    (void)unused_for_s;
+}
+
+void publisher_wake(publisher_t *publisher)
+{
+    (void)publisher;
+}
+
+long long publish_stamp(session_t *session)
+{
+    (void)session;
+    return 1;
+}
+
+static bool takes_over_after(janitor_t *janitor, time_t seconds)
+{
+    the_time += seconds;
+    renew_tokens(janitor);
+    return janitor->new_tokens;
+}
+
+static void tokens_of_another_relayd(void **state)
+{
+    publisher_t publisher = {.published = 7, .built = 7};
+    janitor_t janitor = {.publisher = &publisher};
+
+    (void)state;
+    pthread_mutex_init(&publisher.lock, NULL);
+    due_s = 3000;
+    assert_false(takes_over_after(&janitor, 100000)); /* ours are published */
+    publisher.published = 8;
+    assert_false(takes_over_after(&janitor, 1));
+    assert_false(takes_over_after(&janitor, 230));
+    assert_true(takes_over_after(&janitor, 20)); /* before theirs can have ended */
+    assert_in_range(TAKE_OVER_S, 60, 290);
+
+    janitor.new_tokens = false;
+    publisher.built = 9;
+    publisher.published = 9;
+    assert_false(takes_over_after(&janitor, 100000));
+    publisher.published = 10;
+    due_s = -1; /* there are no tokens */
+    assert_false(takes_over_after(&janitor, 1));
+    assert_false(takes_over_after(&janitor, 100000));
+    pthread_mutex_destroy(&publisher.lock);
+}
+
+static void rounds_come_in_time(void **state)
+{
+    janitor_t janitor = {.refresh_at = the_time + 3600};
+
+    (void)state;
+    due_s = -1;
+    assert_int_equal(idle_s(&janitor), 3600);
+    due_s = 2000; /* to see what another relayd does */
+    assert_int_equal(idle_s(&janitor), 60);
+    due_s = 5;
+    assert_int_equal(idle_s(&janitor), 5);
+    due_s = 0;
+    assert_int_equal(idle_s(&janitor), 1);
+}
+
+/* 1, 2, 4 … s, and no longer than the usual time. */
+static void pauses_grow(void **state)
+{
+    static const long long pauses_s[] = {1, 2, 4, 8, 16, 20, 20};
+    struct relayd_s relayd = {.settings = {.reference_refresh_s = 20}};
+    publisher_t publisher = {.relayd = &relayd};
+    janitor_t janitor = {.publisher = &publisher};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(pauses_s) / sizeof(pauses_s[0]); i++) {
+        json_t *references = json_pack("[s]", "env:ABSENT");
+        refresh(&janitor, references, i == 0);
+        json_decref(references);
+        assert_int_equal(janitor.pause_s, pauses_s[i]);
+        assert_int_equal(janitor.retry_at, the_time + pauses_s[i]);
+    }
+    json_decref(janitor.failing);
+    janitor.failing = NULL;
+    set_pause(&janitor, true);
+    assert_int_equal(janitor.pause_s, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tokens_of_another_relayd),
+        cmocka_unit_test(rounds_come_in_time),
+        cmocka_unit_test(pauses_grow),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
