@@ -449,6 +449,7 @@ ngx_http_relay_send_echo(ngx_http_request_t *r)
                                   &usage_key, 1, &include_usage);
     }
 
+    echo.tokens = 0;
     echo.body = ctx->envelope.body;
     echo.model = ngx_http_relay_span(&ctx->model);
     echo.id = relay_span(ctx->request_id_data, NGX_HTTP_RELAY_REQUEST_ID_LEN);
@@ -567,8 +568,8 @@ ngx_http_relay_last_word(ngx_http_relay_ctx_t *ctx,
     word->status = ctx->match.dialect->status(&error);
     word->own = (word->body.len == 0 && !failure->reworded);
 
-    return (word->body.len == 0) ? ngx_http_relay_write_error(ctx, &error, &word->body)
-                     : NGX_OK;
+    return (word->body.len == 0)
+           ? ngx_http_relay_write_error(ctx, &error, &word->body) : NGX_OK;
 }
 
 

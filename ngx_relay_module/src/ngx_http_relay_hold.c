@@ -136,11 +136,13 @@ ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx)
 static ngx_uint_t
 ngx_http_relay_is_stream(ngx_http_relay_try_t *attempt)
 {
-    relay_span_t            type;
-    const relay_variant_t  *variant;
+    relay_span_t              type;
+    const relay_variant_t    *variant;
+    const relay_candidate_t  *candidate;
 
     type = ngx_http_relay_media_type(&attempt->content_type);
-    variant = attempt->candidate->host->variants[attempt->candidate->wire->index];
+    candidate = attempt->candidate;
+    variant = candidate->host->variants[candidate->wire->index];
 
     attempt->framed = variant != NULL
                       && variant->framing != RELAY_FRAMING_SSE

@@ -59,10 +59,6 @@ ngx_http_relay_stream_begin(ngx_http_relay_ctx_t *ctx)
         ctx->splitter = 1;
     }
 
-    if (ctx->attempt.translated) {
-        ngx_http_relay_translate_open(ctx);
-    }
-
     return NGX_OK;
 }
 

@@ -32,6 +32,9 @@
 #define NGX_HTTP_RELAY_AHEAD_MIN     (96 * 1024)
 #define NGX_HTTP_RELAY_AHEAD_MS      60000
 
+/* for the tree and the text of bodies that are translated by the worker itself */
+#define NGX_HTTP_RELAY_WORK_SIZE     (4 * NGX_HTTP_RELAY_AHEAD_MIN)
+
 /* what an answer needs of its request is a few names */
 #define NGX_HTTP_RELAY_SETTLED_POOL  1024
 
@@ -41,6 +44,11 @@ static void ngx_http_relay_ahead_thread(void *data, ngx_log_t *log);
 static void ngx_http_relay_ahead_event(ngx_event_t *ev);
 static void ngx_http_relay_ahead_done(ngx_http_request_t *r);
 #endif
+static ngx_uint_t ngx_http_relay_work_open(relay_arena_t *arena);
+static void ngx_http_relay_work_close(void);
+static void *ngx_http_relay_work_alloc(void *owner, size_t size);
+static ngx_int_t ngx_http_relay_translated_work(
+    ngx_http_relay_translated_t *translated);
 static ngx_int_t ngx_http_relay_translated_prepare(ngx_http_relay_ctx_t *ctx,
     const relay_candidate_t *candidate);
 static ngx_uint_t ngx_http_relay_translates(ngx_http_relay_ctx_t *ctx,
@@ -59,6 +67,8 @@ static ngx_int_t ngx_http_relay_note_refusal(ngx_http_relay_ctx_t *ctx,
 static ngx_int_t ngx_http_relay_translate_forward(ngx_http_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_relay_stays(ngx_http_relay_ctx_t *ctx,
     relay_span_t name);
+static ngx_int_t ngx_http_relay_translated_open(
+    ngx_http_relay_translated_t *translated);
 static ngx_uint_t ngx_http_relay_scratch(ngx_http_relay_translated_t *translated);
 static ngx_int_t ngx_http_relay_scratch_out(
     ngx_http_relay_translated_t *translated);
@@ -74,6 +84,18 @@ static struct {
     u_char                          *data;
     size_t                           size;
 } ngx_http_relay_scratch_memory;
+
+
+/*
+ * Memory of one translation, kept by the worker: malloc() gives and takes back
+ * pages for every request otherwise.  Not for threads.
+ */
+
+static struct {
+    u_char                          *data;
+    size_t                           used;
+    ngx_pool_t                      *more;
+} ngx_http_relay_work;
 
 
 ngx_int_t
@@ -211,6 +233,7 @@ ngx_http_relay_translates(ngx_http_relay_ctx_t *ctx,
 ngx_int_t
 ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx)
 {
+    ngx_int_t                     rc;
     const relay_candidate_t      *candidate;
     ngx_http_relay_translated_t  *translated;
 
@@ -226,14 +249,18 @@ ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx)
             return NGX_ERROR;
         }
 
-        ngx_http_relay_translated_write(ctx->translation);
+        if (ngx_http_relay_translated_work(ctx->translation) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     translated = ctx->translation;
     translated->ahead = NULL;
 
     if (translated->code != RELAY_ERR_NONE) {
-        return ngx_http_relay_note_refusal(ctx, &translated->translation.error);
+        rc = ngx_http_relay_note_refusal(ctx, &translated->translation.error);
+        ngx_http_relay_work_close();
+        return rc;
     }
 
     translated->body.data = (u_char *) translated->written.base;
@@ -302,6 +329,103 @@ ngx_http_relay_translated_write(ngx_http_relay_translated_t *translated)
 }
 
 
+/* only what is sent, and a few names, outlive the call; a refusal is read first */
+
+static ngx_int_t
+ngx_http_relay_translated_work(ngx_http_relay_translated_t *translated)
+{
+    u_char               *p;
+    relay_arena_t         work;
+    relay_translation_t  *translation;
+
+    translation = &translated->translation;
+
+    if (!ngx_http_relay_work_open(&work)) {
+        return NGX_ERROR;
+    }
+
+    translation->arena = &work;
+
+    ngx_http_relay_translated_write(translated);
+
+    translation->arena = &translated->arena;
+
+    if (translated->code != RELAY_ERR_NONE) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(translated->pool, translated->written.len);
+
+    if (p == NULL || !relay_translation_keep(translation, &translated->arena)) {
+        ngx_http_relay_work_close();
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, translated->written.base, translated->written.len);
+    translated->written.base = p;
+
+    ngx_http_relay_work_close();
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_relay_work_open(relay_arena_t *arena)
+{
+    if (ngx_http_relay_work.data == NULL) {
+        ngx_http_relay_work.data = ngx_alloc(NGX_HTTP_RELAY_WORK_SIZE,
+                                             ngx_cycle->log);
+        if (ngx_http_relay_work.data == NULL) {
+            return 0;
+        }
+    }
+
+    ngx_http_relay_work.used = 0;
+
+    arena->allocate = ngx_http_relay_work_alloc;
+    arena->owner = NULL;
+
+    return 1;
+}
+
+
+static void
+ngx_http_relay_work_close(void)
+{
+    if (ngx_http_relay_work.more) {
+        ngx_destroy_pool(ngx_http_relay_work.more);
+        ngx_http_relay_work.more = NULL;
+    }
+}
+
+
+static void *
+ngx_http_relay_work_alloc(void *owner, size_t size)
+{
+    u_char  *p;
+
+    size = ngx_align(size, 16);
+
+    if (size <= NGX_HTTP_RELAY_WORK_SIZE - ngx_http_relay_work.used) {
+        p = ngx_http_relay_work.data + ngx_http_relay_work.used;
+        ngx_http_relay_work.used += size;
+        ngx_memzero(p, size);
+        return p;
+    }
+
+    if (ngx_http_relay_work.more == NULL) {
+        ngx_http_relay_work.more = ngx_create_pool(NGX_HTTP_RELAY_BLOCK,
+                                                   ngx_cycle->log);
+        if (ngx_http_relay_work.more == NULL) {
+            return NULL;
+        }
+    }
+
+    return ngx_pcalloc(ngx_http_relay_work.more, size);
+}
+
+
 static ngx_http_relay_translated_t *
 ngx_http_relay_translated_create(ngx_http_relay_ctx_t *ctx)
 {
@@ -318,6 +442,7 @@ ngx_http_relay_translated_create(ngx_http_relay_ctx_t *ctx)
 
     translated->ctx = ctx;
     translated->pool = NULL;
+    translated->stream = NULL;
     translated->streaming = 0;
 
     cln->handler = ngx_http_relay_translated_cleanup;
@@ -335,7 +460,7 @@ ngx_http_relay_translated_cleanup(void *data)
     ngx_http_relay_translated_t *translated = data;
 
     if (translated->streaming) {
-        relay_stream_free(&translated->stream);
+        relay_stream_free(translated->stream);
         translated->streaming = 0;
     }
 
@@ -587,26 +712,48 @@ ngx_http_relay_translate_settle(ngx_http_relay_ctx_t *ctx)
 ngx_int_t
 ngx_http_relay_translate_whole(ngx_http_relay_ctx_t *ctx)
 {
+    u_char                *p;
+    relay_arena_t          work;
     relay_span_t           response;
     relay_error_code_t     code;
+    relay_translation_t   *translation;
     ngx_http_relay_try_t  *attempt;
 
     attempt = &ctx->attempt;
+    translation = &attempt->translated->translation;
 
-    code = relay_translate_response(&attempt->translated->translation,
-                                    ngx_http_relay_span(&attempt->held),
-                                    &response);
-
-    if (code == RELAY_ERR_INTERNAL) {
+    if (!ngx_http_relay_work_open(&work)) {
         return NGX_ERROR;
     }
 
-    if (code != RELAY_ERR_NONE) {
-        attempt->failure = code;
-        return NGX_ABORT;
+    translation->arena = &work;
+
+    code = relay_translate_response(translation,
+                                    ngx_http_relay_span(&attempt->held),
+                                    &response);
+
+    /* an answer may have added to the notes */
+
+    if (!relay_translation_keep(translation, &attempt->translated->arena)) {
+        code = RELAY_ERR_INTERNAL;
     }
 
-    attempt->held.data = (u_char *) response.base;
+    if (code != RELAY_ERR_NONE) {
+        ngx_http_relay_work_close();
+        attempt->failure = code;
+        return (code == RELAY_ERR_INTERNAL) ? NGX_ERROR : NGX_ABORT;
+    }
+
+    p = ngx_pnalloc(attempt->translated->pool, response.len);
+    if (p == NULL) {
+        ngx_http_relay_work_close();
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, response.base, response.len);
+    ngx_http_relay_work_close();
+
+    attempt->held.data = p;
     attempt->held.len = response.len;
 
     ngx_str_set(&attempt->content_type, "application/json");
@@ -615,13 +762,24 @@ ngx_http_relay_translate_whole(ngx_http_relay_ctx_t *ctx)
 }
 
 
-void
-ngx_http_relay_translate_open(ngx_http_relay_ctx_t *ctx)
-{
-    relay_stream_options_t        options;
-    ngx_http_relay_translated_t  *translated;
+/* by the first item of an attempt's stream: whole answers do without */
 
-    translated = ctx->attempt.translated;
+static ngx_int_t
+ngx_http_relay_translated_open(ngx_http_relay_translated_t *translated)
+{
+    relay_stream_options_t  options;
+
+    if (translated->streaming) {
+        return NGX_OK;
+    }
+
+    if (translated->stream == NULL) {
+        translated->stream = ngx_palloc(translated->ctx->request->pool,
+                                        sizeof(relay_stream_translation_t));
+        if (translated->stream == NULL) {
+            return NGX_ERROR;
+        }
+    }
 
     translated->output.buf = relay_buf(NULL, 0);
     translated->output.room = ngx_http_relay_scratch_room;
@@ -632,9 +790,11 @@ ngx_http_relay_translate_open(ngx_http_relay_ctx_t *ctx)
     options.memory.owner = NULL;
     options.kept_max = NGX_HTTP_RELAY_KEPT_MAX;
 
-    relay_stream_open(&translated->stream, &options);
+    relay_stream_open(translated->stream, &options);
 
     translated->streaming = 1;
+
+    return NGX_OK;
 }
 
 
@@ -658,11 +818,13 @@ ngx_http_relay_translate_item(ngx_http_relay_ctx_t *ctx,
 
     translated = ctx->attempt.translated;
 
-    if (!ngx_http_relay_scratch(translated)) {
+    if (ngx_http_relay_translated_open(translated) != NGX_OK
+        || !ngx_http_relay_scratch(translated))
+    {
         return NGX_ERROR;
     }
 
-    *class = relay_stream_item(&translated->stream, item);
+    *class = relay_stream_item(translated->stream, item);
 
     ngx_http_relay_observe(ctx);
 
@@ -679,11 +841,13 @@ ngx_http_relay_translate_ping(ngx_http_relay_ctx_t *ctx)
 
     translated = ctx->attempt.translated;
 
-    if (!ngx_http_relay_scratch(translated)) {
+    if (ngx_http_relay_translated_open(translated) != NGX_OK
+        || !ngx_http_relay_scratch(translated))
+    {
         return NGX_ERROR;
     }
 
-    relay_stream_ping(&translated->stream);
+    relay_stream_ping(translated->stream);
 
     return ngx_http_relay_scratch_out(translated);
 }
@@ -697,7 +861,12 @@ ngx_http_relay_translate_end(ngx_http_relay_ctx_t *ctx, relay_error_code_t why)
     ngx_http_relay_translated_t  *translated;
 
     translated = ctx->attempt.translated;
-    stream = &translated->stream;
+
+    if (ngx_http_relay_translated_open(translated) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    stream = translated->stream;
 
     if (stream->over) {
         return NGX_OK;
@@ -738,7 +907,7 @@ ngx_http_relay_observe(ngx_http_relay_ctx_t *ctx)
     relay_stream_translation_t  *stream;
 
     seen = &ctx->stream;
-    stream = &ctx->attempt.translated->stream;
+    stream = ctx->attempt.translated->stream;
 
     seen->usage = stream->reader.usage;
     seen->content_seen = stream->content_seen;

@@ -30,7 +30,7 @@ struct ngx_http_relay_translated_s {
 
     relay_translation_t              translation;
     relay_output_t                   output;
-    relay_stream_translation_t       stream;
+    relay_stream_translation_t      *stream;      /* NULL: none so far */
 
     unsigned                         streaming:1; /* stream is open */
 };
@@ -58,8 +58,6 @@ ngx_int_t ngx_http_relay_translate_whole(ngx_http_relay_ctx_t *ctx);
 /* the stream is committed: gives back what only the request needed */
 ngx_int_t ngx_http_relay_translate_settle(ngx_http_relay_ctx_t *ctx);
 
-/* before the first item of an attempt's stream */
-void ngx_http_relay_translate_open(ngx_http_relay_ctx_t *ctx);
 /* what an item becomes lands in the pending output: NGX_OK, NGX_ERROR */
 ngx_int_t ngx_http_relay_translate_item(ngx_http_relay_ctx_t *ctx,
     relay_sse_item_t *item, relay_event_class_t *class);

@@ -84,7 +84,7 @@ sub fill {
 sub offer {
     my ($self, $model) = @_;
     my $store = $self->{store};
-    my $known = (values %{ $self->{workspace}{models} })[0];
+    my $known = $self->{workspace}{models}{bench};
 
     $self->{workspace}{models}{$model} = $known;
     $store->{documents}{'workspace/default'} = $store->encode($self->{workspace});

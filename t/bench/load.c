@@ -5,6 +5,8 @@
  *     load --port N [options]
  *
  *     --body N         bytes of the request body (1024)
+ *     --model NAME     (bench)
+ *     --messages       Messages instead of Chat Completions
  *     --stream         asks for a stream; --pace N: one event every N us
  *     --connections N  at most (64)
  *     --rate N         requests per second at fixed times, whatever comes back
@@ -63,7 +65,10 @@ static struct {
     long pids[PIDS_MAX];
     unsigned npids;
     bool hold;
-} option = {.request = {.body = 1024, .key = "none"}, .connections = 64, .seconds = 1, .warm = 0.2};
+} option = {.request = {.body = 1024, .key = "none", .model = "bench"},
+            .connections = 64,
+            .seconds = 1,
+            .warm = 0.2};
 
 static void fail(const char *what)
 {
@@ -76,6 +81,8 @@ static void read_options(int argc, char **argv)
     static const struct option names[] = {{"port", required_argument, NULL, 'p'},
                                           {"body", required_argument, NULL, 'b'},
                                           {"stream", no_argument, NULL, 's'},
+                                          {"messages", no_argument, NULL, 'g'},
+                                          {"model", required_argument, NULL, 'm'},
                                           {"pace", required_argument, NULL, 'e'},
                                           {"connections", required_argument, NULL, 'c'},
                                           {"rate", required_argument, NULL, 'r'},
@@ -98,6 +105,12 @@ static void read_options(int argc, char **argv)
             break;
         case 's':
             option.request.stream = true;
+            break;
+        case 'g':
+            option.request.messages = true;
+            break;
+        case 'm':
+            option.request.model = optarg;
             break;
         case 'e':
             option.request.pace_us = (unsigned)strtoul(optarg, NULL, 10);
@@ -241,7 +254,7 @@ typedef struct {
     size_t line_len;
     unsigned status;
     uint64_t left;
-    bool is_stream, ended;
+    bool is_stream, ended, spoken; /* spoken: some of its text is here */
     unsigned events;
 } connection_t;
 
@@ -295,6 +308,22 @@ static answer_state_t read_head_line(connection_t *c)
     return HEAD;
 }
 
+/* The text that an event brings; NULL without one. */
+static const char *text_of(const char *data)
+{
+    const char *name = option.request.messages ? "\"text\":\"" : "\"content\":\"";
+    const char *text = strstr(data, name);
+
+    text = text != NULL ? text + strlen(name) : NULL;
+    return text != NULL && *text != '"' ? text : NULL;
+}
+
+static bool is_end(const char *data)
+{
+    return option.request.messages ? strncmp(data, "{\"type\":\"message_stop\"", 22) == 0
+                                   : strcmp(data, "[DONE]") == 0;
+}
+
 static void read_event_line(connection_t *c)
 {
     const char *text;
@@ -303,23 +332,26 @@ static void read_event_line(connection_t *c)
     if (strncmp(c->line, "data: ", 6) != 0) {
         return;
     }
-    if (strcmp(c->line + 6, "[DONE]") == 0) {
+    if (is_end(c->line + 6)) {
         c->ended = true;
         return;
     }
     c->events++;
-    text = strstr(c->line, "\"content\":\"");
-    if (text == NULL || (c->events > 1 && option.request.pace_us == 0) ||
-        !(measuring || option.hold)) {
+    if ((c->spoken && option.request.pace_us == 0) || !(measuring || option.hold)) {
+        return;
+    }
+    text = text_of(c->line + 6);
+    if (text == NULL) {
         return;
     }
     now = now_ns();
-    if (c->events == 1) {
+    if (!c->spoken) {
+        c->spoken = true;
         held++;
         add_sample(&first_token, now - c->due_ns);
     }
     if (option.request.pace_us > 0) {
-        add_sample(&event_delay, now - strtoull(text + 11, NULL, 16));
+        add_sample(&event_delay, now - strtoull(text, NULL, 16));
     }
 }
 
@@ -456,7 +488,7 @@ static void send_request(connection_t *c, uint64_t due_ns)
     c->line_len = 0;
     c->status = 0;
     c->left = 0;
-    c->is_stream = c->ended = false;
+    c->is_stream = c->ended = c->spoken = false;
     c->events = 0;
     flush(c);
 }

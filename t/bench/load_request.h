@@ -1,6 +1,7 @@
 /*
  * The request that load.c sends: a conversation as agents have it, with quotes,
- * line feeds and some text that is not ASCII, under the headers of an SDK.
+ * line feeds and some text that is not ASCII, under the headers of an SDK. The same
+ * conversation is one of Chat Completions and one of Messages.
  */
 
 #ifndef RELAY_BENCH_LOAD_REQUEST_H
@@ -20,7 +21,9 @@ enum {
 
 typedef struct {
     uint16_t port;
-    const char *key;  /* the bearer token */
+    const char *key; /* the bearer token */
+    const char *model;
+    bool messages;    /* Messages instead of Chat Completions */
     size_t body;      /* bytes, 512 at least */
     bool stream;      /* asks for a stream */
     unsigned pace_us; /* of one event every so often; 0: all at once */
@@ -69,9 +72,12 @@ static size_t put_body(const load_request_t *what, char *out, size_t room)
     char pace[64] = "";
 
     if (what->pace_us > 0) {
-        snprintf(pace, sizeof(pace), "\"user\":\"every-%u-us\",", what->pace_us);
+        snprintf(pace, sizeof(pace),
+                 what->messages ? "\"metadata\":{\"user_id\":\"every-%u-us\"},"
+                                : "\"user\":\"every-%u-us\",",
+                 what->pace_us);
     }
-    len = (size_t)snprintf(out, room, "{\"model\":\"bench\",%s%s\"messages\":[",
+    len = (size_t)snprintf(out, room, "{\"model\":\"%s\",%s%s\"messages\":[", what->model,
                            what->stream ? "\"stream\":true," : "", pace);
     for (unsigned turn = 0; len + turn_bytes + 2 * TURN_SLACK < what->body; turn++) {
         len += put_turn(out + len, room - len, turn, turn_bytes);
@@ -92,7 +98,7 @@ static char *make_request(const load_request_t *what, size_t *len)
     }
     body_len = put_body(what, body, room);
     *len = (size_t)snprintf(request, REQUEST_HEAD_MAX,
-                            "POST /v1/chat/completions HTTP/1.1\r\n"
+                            "POST /v1/%s HTTP/1.1\r\n"
                             "Host: 127.0.0.1:%u\r\n"
                             "Accept: application/json\r\n"
                             "User-Agent: OpenAI/JS 6.49.0\r\n"
@@ -107,7 +113,8 @@ static char *make_request(const load_request_t *what, size_t *len)
                             "Content-Type: application/json\r\n"
                             "Content-Length: %zu\r\n"
                             "\r\n",
-                            what->port, what->key, body_len);
+                            what->messages ? "messages" : "chat/completions", what->port, what->key,
+                            body_len);
     memcpy(request + *len, body, body_len);
     *len += body_len;
     free(body);

@@ -1,16 +1,16 @@
 /*
- * The provider of the benchmark: answers chat completions over HTTP/1.1 with
- * keep-alive, at a small fraction of the cost of the servers measured in front
- * of it. Started by t/bench/run:
+ * The provider of the benchmark: answers Chat Completions, and Messages at a path
+ * that ends so, over HTTP/1.1 with keep-alive, at a small fraction of the cost of
+ * the servers measured in front of it. Started by t/bench/run:
  *
  *     mock_provider PORT
  *
  * An answer is a fixed completion of 1 KB. A body with "stream":true within
- * its first 512 bytes gets a stream of 200 events, all at once; with
+ * its first or last 512 bytes gets a stream of 200 events, all at once; with
  * "every-N-us" there as well, one event every N microseconds, whose text is
  * the time of its sending: 16 hexadecimal digits, nanoseconds of
- * CLOCK_MONOTONIC. "include_usage":true at either end of the body adds the
- * usage event.
+ * CLOCK_MONOTONIC. "include_usage":true there adds the usage event of Chat
+ * Completions.
  *
  *     HEADER --- all of it here ---> BODY --- all of it here ---> answered
  *        ^                                                          |    |
@@ -33,13 +33,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "mock_answers.h"
+
 enum {
     CONNECTIONS_MAX = 8192,
     HEADER_MAX = 16384,
     EDGE_MAX = 512, /* how much of a body's start and end is looked at */
-    EVENTS = 200,
-    EVENT_MAX = 512,
-    STREAM_MAX = 128 * 1024,
     READY_MAX = 512
 };
 
@@ -49,6 +48,7 @@ typedef struct connection_s {
     int fd;
     state_t state;
     bool want_write;
+    format_t format;
 
     char input[HEADER_MAX];
     size_t input_len;
@@ -73,20 +73,12 @@ static connection_t *connections[CONNECTIONS_MAX];
 static connection_t *first_due, *last_due;
 static int poll_fd;
 
-static char answer[4096];
-static size_t answer_len;
-static char streams[2][STREAM_MAX]; /* without and with usage */
-static size_t streams_len[2];
-
-static const char stream_head[] = "HTTP/1.1 200 OK\r\n"
-                                  "Date: Sun, 01 Nov 2026 12:00:00 GMT\r\n"
-                                  "Content-Type: text/event-stream; charset=utf-8\r\n"
-                                  "Transfer-Encoding: chunked\r\n"
-                                  "x-request-id: req_0123456789abcdef0123456789abcdef\r\n"
-                                  "openai-processing-ms: 12\r\n"
-                                  "x-ratelimit-limit-requests: 10000\r\n"
-                                  "x-ratelimit-remaining-requests: 9999\r\n"
-                                  "\r\n";
+static char answers[FORMATS][ANSWER_MAX];
+static size_t answers_len[FORMATS];
+static char starts[FORMATS][ANSWER_MAX]; /* of paced streams */
+static size_t starts_len[FORMATS];
+static char streams[FORMATS][2][STREAM_MAX]; /* without and with usage */
+static size_t streams_len[FORMATS][2];
 
 static void fail(const char *what)
 {
@@ -102,89 +94,13 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* ---- the answers ---------------------------------------------------------- */
-
-static void make_answer(void)
+static void make_answers(format_t format)
 {
-    static const char sentence[] = "A relay takes the baton, runs its leg and hands it on. ";
-    char body[2048], text[1024] = "";
-    int len;
-
-    for (size_t used = 0; used + sizeof(sentence) < 640; used += sizeof(sentence) - 1) {
-        memcpy(text + used, sentence, sizeof(sentence));
+    answers_len[format] = put_answer(answers[format], ANSWER_MAX, format);
+    starts_len[format] = put_start(starts[format], ANSWER_MAX, format);
+    for (unsigned usage = 0; usage < 2; usage++) {
+        streams_len[format][usage] = put_stream(streams[format][usage], STREAM_MAX, format, usage);
     }
-    len = snprintf(
-        body, sizeof(body),
-        "{\"id\":\"chatcmpl-bench0123456789\",\"object\":\"chat.completion\",\"created\":"
-        "1790000000,"
-        "\"model\":\"bench\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-        "\"content\":\"%s\",\"refusal\":null,\"annotations\":[]},\"logprobs\":null,"
-        "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":512,\"completion_tokens\":128,"
-        "\"total_tokens\":640,\"prompt_tokens_details\":{\"cached_tokens\":0},"
-        "\"completion_tokens_details\":{\"reasoning_tokens\":0}},\"system_fingerprint\":null}",
-        text);
-    answer_len = (size_t)snprintf(answer, sizeof(answer),
-                                  "HTTP/1.1 200 OK\r\n"
-                                  "Date: Sun, 01 Nov 2026 12:00:00 GMT\r\n"
-                                  "Content-Type: application/json\r\n"
-                                  "Content-Length: %d\r\n"
-                                  "x-request-id: req_0123456789abcdef0123456789abcdef\r\n"
-                                  "openai-processing-ms: 12\r\n"
-                                  "x-ratelimit-limit-requests: 10000\r\n"
-                                  "x-ratelimit-remaining-requests: 9999\r\n"
-                                  "\r\n%s",
-                                  len, body);
-}
-
-/* One chunk with one event. */
-static size_t put_chunk(char *out, size_t room, const char *data)
-{
-    return (size_t)snprintf(out, room, "%zx\r\n%s\r\n", strlen(data), data);
-}
-
-static size_t put_event(char *out, size_t room, const char *text, const char *finish)
-{
-    char data[EVENT_MAX], delta[128] = "";
-
-    if (text != NULL) {
-        snprintf(delta, sizeof(delta), "\"content\":\"%s\"", text);
-    }
-    snprintf(data, sizeof(data),
-             "data: {\"id\":\"chatcmpl-bench0123456789\",\"object\":\"chat.completion.chunk\","
-             "\"created\":1790000000,\"model\":\"bench\",\"choices\":[{\"index\":0,\"delta\":{%s},"
-             "\"logprobs\":null,\"finish_reason\":%s}]}\n\n",
-             delta, finish);
-    return put_chunk(out, room, data);
-}
-
-/* What follows the 200 events. */
-static size_t put_end(char *out, size_t room, bool usage)
-{
-    size_t len = put_event(out, room, NULL, "\"stop\"");
-
-    if (usage) {
-        len += put_chunk(
-            out + len, room - len,
-            "data: {\"id\":\"chatcmpl-bench0123456789\",\"object\":\"chat.completion.chunk\","
-            "\"created\":1790000000,\"model\":\"bench\",\"choices\":[],\"usage\":{"
-            "\"prompt_tokens\":512,\"completion_tokens\":200,\"total_tokens\":712}}\n\n");
-    }
-    len += put_chunk(out + len, room - len, "data: [DONE]\n\n");
-    return len + (size_t)snprintf(out + len, room - len, "0\r\n\r\n");
-}
-
-static void make_stream(bool usage)
-{
-    char *out = streams[usage];
-    size_t len = sizeof(stream_head) - 1;
-    char text[32];
-
-    memcpy(out, stream_head, len);
-    for (unsigned i = 0; i < EVENTS; i++) {
-        snprintf(text, sizeof(text), " token %010u", i);
-        len += put_event(out + len, STREAM_MAX - len, text, "null");
-    }
-    streams_len[usage] = len + put_end(out + len, STREAM_MAX - len, usage);
 }
 
 /* ---- paced streams, by the time of their next event ------------------------ */
@@ -258,9 +174,9 @@ static bool send_event(connection_t *c)
 
     if (c->events_sent < EVENTS) {
         snprintf(text, sizeof(text), "%016llx", (unsigned long long)now_ns());
-        c->output_len = put_event(c->event, sizeof(c->event), text, "null");
+        c->output_len = put_event(c->event, sizeof(c->event), c->format, text);
     } else {
-        c->output_len = put_end(c->event, sizeof(c->event), c->usage);
+        c->output_len = put_end(c->event, sizeof(c->event), c->format, c->usage);
     }
     c->output = c->event;
     c->events_sent++;
@@ -292,9 +208,17 @@ static bool start_paced(connection_t *c, uint64_t interval_ns)
     c->interval_ns = interval_ns;
     c->due_ns = now_ns() + interval_ns;
     due_insert(c);
-    c->output = stream_head;
-    c->output_len = sizeof(stream_head) - 1;
+    c->output = starts[c->format];
+    c->output_len = starts_len[c->format];
     return flush(c) && send_event(c);
+}
+
+/* At either end of the body. */
+static const char *find(const connection_t *c, const char *text)
+{
+    const char *found = strstr(c->start, text);
+
+    return found != NULL ? found : strstr(c->end, text);
 }
 
 static bool respond(connection_t *c)
@@ -303,18 +227,17 @@ static bool respond(connection_t *c)
 
     c->start[c->start_len] = c->end[c->end_len] = '\0';
     c->state = HEADER;
-    c->output = answer;
-    c->output_len = answer_len;
-    c->usage = strstr(c->start, "\"include_usage\":true") != NULL ||
-               strstr(c->end, "\"include_usage\":true") != NULL;
+    c->output = answers[c->format];
+    c->output_len = answers_len[c->format];
 
-    if (strstr(c->start, "\"stream\":true") != NULL) {
-        pace = strstr(c->start, "every-");
+    if (find(c, "\"stream\":true") != NULL) {
+        c->usage = find(c, "\"include_usage\":true") != NULL;
+        pace = find(c, "every-");
         if (pace != NULL) {
             return start_paced(c, strtoull(pace + 6, NULL, 10) * 1000);
         }
-        c->output = streams[c->usage];
-        c->output_len = streams_len[c->usage];
+        c->output = streams[c->format][c->usage];
+        c->output_len = streams_len[c->format][c->usage];
     }
     return flush(c);
 }
@@ -350,6 +273,14 @@ static bool read_content_length(const char *header, const char *end, uint64_t *l
     return false;
 }
 
+/* input: a request line. */
+static format_t format_of(const char *input)
+{
+    static const char line[] = "POST /v1/messages ";
+
+    return strncmp(input, line, sizeof(line) - 1) == 0 ? MESSAGES : CHAT;
+}
+
 static void consume(connection_t *c, size_t len)
 {
     c->input_len -= len;
@@ -370,6 +301,7 @@ static bool advance(connection_t *c)
                 drop(c);
                 return false;
             }
+            c->format = format_of(c->input);
             consume(c, (size_t)(end + 4 - c->input));
             c->start_len = c->end_len = 0;
             c->state = BODY;
@@ -506,9 +438,8 @@ int main(int argc, char **argv)
     }
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
     prctl(PR_SET_PDEATHSIG, 15UL, 0UL, 0UL, 0UL);
-    make_answer();
-    make_stream(false);
-    make_stream(true);
+    make_answers(CHAT);
+    make_answers(MESSAGES);
     poll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (poll_fd < 0) {
         fail("epoll_create1");
