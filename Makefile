@@ -140,6 +140,7 @@ build/relayctl: $(wildcard control-plane/relayctl*.c control-plane/*.h) build/li
 	@echo "  $@"
 	@$(CC) $(warn) $(harden) $(ldhard) $(control_flags) -o $@ \
 	    $(filter %.c,$^) build/librelay_core.a $(control_libs)
+	@ln -sf relayctl build/relay-translate
 
 # The module is built by nginx's own build system, inside a copy of what the
 # package nginx-dev brings: headers and flags of exactly this nginx. Another
@@ -298,6 +299,7 @@ doc          := /usr/share/doc/relay
 install: build ## the module into this machine's nginx; DESTDIR is honoured
 	install -D -m 644 build/ngx_relay_module.so '$(DESTDIR)$(modules_path)/ngx_relay_module.so'
 	install -D -m 755 build/relayctl '$(DESTDIR)/usr/bin/relayctl'
+	ln -sf relayctl '$(DESTDIR)/usr/bin/relay-translate'
 	install -D -m 755 build/relayd '$(DESTDIR)/usr/sbin/relayd'
 	install -D -m 644 build/catalog.json '$(DESTDIR)/usr/share/relay/catalog.json'
 	install -D -m 644 catalog/NOTICE '$(DESTDIR)$(doc)/CATALOG-NOTICE'

@@ -231,11 +231,22 @@ static int key_digest(void)
 
 /* ---- the command line ----------------------------------------------------- */
 
+/* The translator alone, for those who look for it under its own name. */
+static bool is_translator(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+
+    return strcmp(slash != NULL ? slash + 1 : program, "relay-translate") == 0;
+}
+
 int main(int count, char **words)
 {
     const char *group = count > 1 ? words[1] : "--help";
     const char *command = count > 2 ? words[2] : "";
 
+    if (count > 0 && is_translator(words[0])) {
+        return relayctl_translate(count - 1, words + 1);
+    }
     if (strcmp(group, "--help") == 0 || strcmp(group, "-h") == 0 || strcmp(group, "help") == 0 ||
         strcmp(command, "--help") == 0) {
         fputs(help, stdout);

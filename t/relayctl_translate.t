@@ -50,6 +50,11 @@ like($err, qr/\bseed\b/, 'what could not be said is named');
 isnt($status, 0, '--strict refuses it');
 is(decode_json($out)->{error}{param}, 'seed', 'in the words of the caller\'s format, naming the field');
 
+(my $alone = $relayctl) =~ s{[^/]*$}{relay-translate};
+is(`printf '%s' '{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hi"}]}' | $alone @to_chat`,
+    `printf '%s' '{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hi"}]}' | $relayctl translate @to_chat`,
+    'relay-translate is the same command');
+
 my $answer = encode_json({
     id      => 'msg_1', type => 'message', role => 'assistant', model => 'm',
     content => [{type => 'text', text => 'Hello'}], stop_reason => 'max_tokens', stop_sequence => undef,

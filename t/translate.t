@@ -42,9 +42,12 @@ my %mock = map {
 } keys %format;
 
 my $t = Relay::Test->new(allow => [qr/upstream prematurely closed|reset by peer/]);
-$t->relay(relay_config({models => {map { ("only_$_" => {offers => [{host => $_}]}) } keys %format}},
+my $config = relay_config({models => {map { ("only_$_" => {offers => [{host => $_}]}) } keys %format}},
     map { $_ => {mock => $mock{$_}, formats => [$format{$_}{name}],
-        headers => $_ eq 'messages' ? {'anthropic-version' => '2023-06-01'} : {}} } sort keys %format));
+        headers => $_ eq 'messages' ? {'anthropic-version' => '2023-06-01'} : {}} } sort keys %format);
+$config->{policies}{strict} = {pools => ['p'], strict => \1};
+$config->{relay_keys}{strict} = {policy => 'strict', key => 'key-of-the-strict-one'};
+$t->relay($config);
 $t->start;
 
 sub mode { my ($name, $mode) = @_; $mock{$name}->flag(mode => $mode) }
@@ -152,6 +155,8 @@ $res = ask('chat', 'messages', seed => 7, headers => ['x-relay-strict', '1']);
 is $res->status, 400, 'R16 strict: refused';
 like $res->json->{error}{message}, qr/\bseed\b/, 'R16 strict: by name';
 is $res->json->{error}{param}, 'seed', 'R16 strict: as the parameter';
+$res = $t->post('/v1/chat/completions', {model => 'only_messages', seed => 7, messages => [{role => 'user', content => 'Hi'}]}, key => 'key-of-the-strict-one');
+is $res->json->{error}{param}, 'seed', 'R16 a policy may be strict, too' or diag $res->body;
 my $before = @{$mock{messages}->requests(0)};
 $res = ask('chat', 'messages', messages => [{role => 'user', content => 'a'},
     {role => 'assistant', content => undef, tool_calls => [{id => 'call_1', type => 'function',

@@ -289,6 +289,7 @@ bool relay_config_read_policy(relay_config_reader_t *reader, relay_config_node_t
         {"deny", relay_config_read_globs, offsetof(relay_policy_t, deny), 0, 0},
         {"hosts", relay_config_read_globs, offsetof(relay_policy_t, hosts), 0, 0},
         {"passthrough", relay_config_read_flag, offsetof(relay_policy_t, passthrough), 0, 0},
+        {"strict", relay_config_read_flag, offsetof(relay_policy_t, strict), 0, 0},
         {"max_attempts", relay_config_read_u32, offsetof(relay_policy_t, max_attempts), 1,
          RELAY_CONFIG_ATTEMPTS_MAX},
         {"timeouts", relay_config_read_timeouts, offsetof(relay_policy_t, timeouts), 0, 0},

@@ -221,6 +221,7 @@ typedef struct {
     relay_globs_t deny;
     relay_globs_t hosts;       /* host names; default ["*"] */
     bool passthrough;          /* unknown paths allowed, default false */
+    bool strict;               /* translations that drop something are refused */
     uint32_t max_attempts;     /* 1..16, default 4 */
     relay_timeouts_t timeouts; /* over the host's */
 } relay_policy_t;

@@ -311,7 +311,8 @@ ngx_http_relay_translated_prepare(ngx_http_relay_ctx_t *ctx,
     translation->target = relay_target_of(candidate);
     translation->stream = ctx->match.streaming;
     translation->model = ngx_http_relay_span(&ctx->model);
-    translation->strict = ngx_http_relay_strict(ctx->request);
+    translation->strict = ctx->key->policy->strict
+                          || ngx_http_relay_strict(ctx->request);
     translation->request_id = relay_span(ctx->request_id_data,
                                          NGX_HTTP_RELAY_REQUEST_ID_LEN);
     translation->created_s = ngx_time();

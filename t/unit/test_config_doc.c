@@ -62,7 +62,7 @@ static void show(const relay_config_fault_t *fault)
     " '00d402d7f382f5209357649631365922853062107e48343f8fb493879924e6e0': 1},\n"                   \
     "'pools': {'p': {'members': ['k1', {'key': 'k2', 'weight': 7, 'priority': 3}]}, 'q': {}},\n"   \
     "'policies': {'x': {'pools': ['q', 'p'], 'allow': ['m*'], 'deny': ['m-9'], 'hosts': ['?'],\n"  \
-    "  'passthrough': true, 'max_attempts': 16, 'timeouts': {'idle_ms': 5}}, 'plain': {}},\n"      \
+    "  'passthrough': true, 'strict': true, 'max_attempts': 16, 'timeouts': {'idle_ms': 5}}, 'plain': {}},\n"      \
     "'relay_keys': {\n"                                                                            \
     " 'one': {'policy': 'x', 'key': 'rly_01234567ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef3bgdHc',\n"       \
     "  'models': ['m-1'], 'expires_at': '2027-01-01T00:00:00Z', 'disabled': true},\n"              \
@@ -229,6 +229,7 @@ static void keys_pools_and_policies_are_read(void **state)
     check_span(x->deny.items[0], "m-9");
     check_span(x->hosts.items[0], "?");
     assert_true(x->passthrough && !plain->passthrough);
+    assert_true(x->strict && !plain->strict);
     assert_int_equal(x->max_attempts, 16);
     assert_int_equal(x->timeouts.idle_ms, 5);
     assert_int_equal(plain->max_attempts, 4);

@@ -419,7 +419,7 @@ static void many_members(void **state)
     relay_globs_t any = {&star, 1};
     relay_pool_t pool = {RELAY_SPAN("p"), members, MEMBERS};
     const relay_pool_t *pools[] = {&pool, &pool};
-    relay_policy_t policy = {RELAY_SPAN("x"), pools, 2, any, {0}, any, true, 99, {0}};
+    relay_policy_t policy = {RELAY_SPAN("x"), pools, 2, any, {0}, any, true, false, 99, {0}};
     relay_relay_key_t key = {.policy = &policy, .models = any};
     relay_config_t own = {.hosts = &host, .nhosts = 1};
     relay_buf_t scratch = relay_buf(text, sizeof(text));
