@@ -26,8 +26,8 @@ static const char *const model_members[] = {
 static const char *const offer_members[] = {
     "host", "id", "formats", "output_tokens", "reasoning_efforts", "dialect", NULL};
 static const char *const member_members[] = {"key", "weight", "priority", NULL};
-static const char *const policy_members[] = {"pools",       "allow",        "deny",     "hosts",
-                                             "passthrough", "strict", "max_attempts", "timeouts", NULL};
+static const char *const policy_members[] = {
+    "pools", "allow", "deny", "hosts", "passthrough", "strict", "max_attempts", "timeouts", NULL};
 
 static json_t *keep(const json_t *from, const char *const *members)
 {

@@ -176,7 +176,8 @@ subtest 'a host with variables' => sub {
     is $res->json->{base_url}, 'https://bedrock-runtime.{region}.amazonaws.com', 'what is shown is what is written';
     my $host = $published->()->{bedrock};
     is_deeply $host->{variables}, {region => 'eu-central-1'}, 'published';
-    is_deeply [sort keys %{$host->{formats}}], [qw(bedrock-converse bedrock-converse-stream bedrock-invoke bedrock-invoke-stream openai-chat openai-responses)],
+    is_deeply [sort keys %{$host->{formats}}], [qw(bedrock-cohere-embed bedrock-converse
+        bedrock-converse-stream bedrock-invoke bedrock-invoke-stream bedrock-titan-embed openai-chat openai-responses)],
         '... with what is at the same origin';
     is_deeply $host->{auth}, {type => 'sigv4', service => 'bedrock'}, '... and its way to authenticate';
     is $admin->make('provider-keys' => {name => 'aws', host => 'bedrock', value => $secret})->{origin},

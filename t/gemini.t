@@ -22,6 +22,8 @@ my $mock = Relay::Mock->new(on => sub {
     my $mode = $req->flag('mode') || '';
     return {status => 400, body => $refused} if $mode eq 'key' && ($req->header('x-goog-api-key') || '') eq secret('g');
     return {status => 400, body => {error => {code => 400, message => 'No such field.', status => 'INVALID_ARGUMENT'}}} if $mode eq 'bad';
+    return {status => 429, body => {error => {code => 429, message => 'Slow down.', status => 'RESOURCE_EXHAUSTED',
+        details => [{'@type' => 'type.googleapis.com/google.rpc.RetryInfo', retryDelay => '7.2s'}]}}} if $mode eq 'limit';
     return {body => {totalTokens => 7}} if $req->path =~ /:countTokens$/;
     return sse([event($chunk->('Hel')), event($chunk->('lo'))], end => 'reset') if $mode eq 'cut';
     return sse([event($chunk->('Hel')), event($chunk->('lo', finishReason => 'STOP'))]) if $req->path =~ /:stream/;
@@ -90,6 +92,11 @@ is $res->status, 400, 'a refusal';
 is $res->json->{error}{message}, 'No such field.', '... as it came';
 $res = $t->post('/gemini/v1beta/models/m:streamGenerateContent', $body);
 is $res->json->[0]{error}{message}, 'No such field.', '... in a list, where one was asked for';
+$mock->flag(mode => 'limit');
+$res = $t->post($generate, $body);
+is $res->status, 429, 'a limit';
+is $res->header('retry-after'), 8, '... the time to wait is in the body';
+is $res->json->{error}{message}, 'Slow down.', '... and passes';
 $mock->flag(mode => 'key');
 $res = $t->post($generate, $body);
 is $res->status, 200, 'a provider key that is refused with a 400';

@@ -182,7 +182,8 @@ typedef enum {
 typedef struct relay_name_s {
     struct relay_name_s *next;
     relay_span_t name;
-    bool custom; /* of a custom tool */
+    relay_span_t scope; /* the namespace of the tool, or empty: as relay_codec_chosen finds it */
+    bool custom;        /* of a custom tool */
 } relay_name_t;
 
 typedef struct {
@@ -362,6 +363,7 @@ typedef struct {
 typedef struct {
     relay_error_t error;
     relay_span_t code; /* the provider's own word for it, or empty */
+    bool retry;        /* the same request may be answered later: by relay_translate_failure */
 } relay_failure_t;
 
 /* ---- streams ------------------------------------------------------------- */
@@ -411,7 +413,8 @@ typedef struct {
     const relay_citation_t *citation;
     relay_span_t raw; /* BLOCK and DELTA of OPAQUE: the event's payload as written */
     relay_span_t type;
-    relay_json_value_t logprobs;
+    relay_json_value_t
+        logprobs; /* DELTA of TEXT, REFUSAL: an ARRAY of entries; text may be empty */
 
     relay_ending_t ending;          /* FINISH */
     const relay_usage_t *usage;     /* START, USAGE, END: as known so far */

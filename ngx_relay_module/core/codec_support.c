@@ -81,6 +81,23 @@ bool relay_codec_refuse_field(relay_translation_t *translation, relay_field_t fi
     return relay_codec_refuse(translation, &place, message);
 }
 
+relay_span_t relay_codec_unsupported_text(const relay_translation_t *translation)
+{
+    return translation->caller->unsupported.len != 0
+               ? translation->caller->unsupported
+               : RELAY_SPAN("this field is not supported by the provider of this model");
+}
+
+bool relay_codec_unsupported(relay_translation_t *translation, const relay_place_t *place)
+{
+    return relay_codec_refuse(translation, place, relay_codec_unsupported_text(translation));
+}
+
+bool relay_codec_unsupported_field(relay_translation_t *translation, relay_field_t field)
+{
+    return relay_codec_refuse_field(translation, field, relay_codec_unsupported_text(translation));
+}
+
 bool relay_codec_invalid(relay_translation_t *translation, relay_span_t message)
 {
     if (translation->error.code == RELAY_ERR_NONE) {
@@ -268,9 +285,7 @@ bool relay_codec_leave(relay_translation_t *translation, const relay_member_t *e
             continue;
         }
         if (extras->essential) {
-            return relay_codec_refuse(
-                translation, &member,
-                RELAY_SPAN("this field is not supported by the provider of this model"));
+            return relay_codec_unsupported(translation, &member);
         }
         relay_codec_drop_name(translation, join(translation, prefix, extras->name));
     }
@@ -352,6 +367,16 @@ bool relay_codec_blank(relay_span_t text)
         }
     }
     return true;
+}
+
+bool relay_codec_holds(relay_span_t text, relay_span_t part)
+{
+    for (; text.len >= part.len; text = relay_span_from(text, 1)) {
+        if (relay_span_case_eq(relay_span(text.base, part.len), part)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- words --------------------------------------------------------------- */

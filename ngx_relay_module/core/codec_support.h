@@ -35,8 +35,22 @@ bool relay_codec_missing(relay_translation_t *translation, const relay_place_t *
 /* A field that every format names: the caller's word for it. Always false. */
 bool relay_codec_refuse_field(relay_translation_t *translation, relay_field_t field,
                               relay_span_t message);
+/* A field that the upstream cannot be told, as the caller's clients know it. Always false. */
+bool relay_codec_unsupported(relay_translation_t *translation, const relay_place_t *place);
+bool relay_codec_unsupported_field(relay_translation_t *translation, relay_field_t field);
+/* What is said of such a field. */
+relay_span_t relay_codec_unsupported_text(const relay_translation_t *translation);
 /* The upstream's answer is not what its format has. Always false. */
 bool relay_codec_invalid(relay_translation_t *translation, relay_span_t message);
+
+/*
+ * Turns a failure as the upstream has it (status, code, message) into one as the
+ * caller has it: see relay_translate_failure. A new message is put into text, which
+ * has RELAY_FAILURE_TEXT bytes.
+ */
+enum { RELAY_FAILURE_TEXT = 2048 };
+void relay_failure_settle(relay_translation_t *translation, relay_failure_t *failure,
+                          relay_buf_t *text);
 
 /* Notes what does not arrive, by the caller's word. */
 void relay_codec_drop(relay_translation_t *translation, relay_field_t field);
@@ -101,6 +115,9 @@ void relay_codec_put_value(relay_buf_t *out, relay_span_t name, relay_json_value
 /* True if text is nothing but white space, escaped or not. */
 bool relay_codec_blank(relay_span_t text);
 
+/* Whether part, which is not empty, is somewhere in text, in letters of either case. */
+bool relay_codec_holds(relay_span_t text, relay_span_t part);
+
 /* ---- tool calls ---------------------------------------------------------- */
 
 /* Arguments as the content of a string (with its quotes), without white space
@@ -112,9 +129,21 @@ void relay_codec_put_quoted(relay_buf_t *out, const relay_arguments_t *arguments
 bool relay_codec_put_object(relay_translation_t *translation, relay_buf_t *out,
                             const relay_arguments_t *arguments);
 
-/* {"input":"text"} for the text of a custom tool that is sent as a function, and
- * the text of that form again; false if it has another. */
+/* The same for any text: one that is no object becomes {"raw_arguments":"text"}, and
+ * false tells so. A model's broken call must not be in the way of the rest. */
+bool relay_codec_put_input(relay_translation_t *translation, relay_buf_t *out,
+                           const relay_arguments_t *arguments);
+
+/* What a custom tool takes where it is sent as a function. */
+#define RELAY_CODEC_WRAPPED_SCHEMA                                                                 \
+    RELAY_SPAN("{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"            \
+               "\"required\":[\"input\"],\"additionalProperties\":false}")
+
+/* {"input":"text"} for the text of a custom tool that is sent as a function, the same
+ * as the content of a string (with its quotes), and the text of that form again;
+ * false if it has another. */
 void relay_codec_put_wrapped(relay_buf_t *out, relay_span_t text);
+void relay_codec_put_wrapped_quoted(relay_buf_t *out, relay_span_t text);
 bool relay_codec_unwrap(relay_translation_t *translation, const relay_arguments_t *arguments,
                         relay_span_t *text);
 
@@ -126,6 +155,15 @@ bool relay_codec_unwrap(relay_translation_t *translation, const relay_arguments_
 relay_span_t relay_codec_tool_name(relay_translation_t *translation, relay_span_t scope,
                                    relay_span_t name, bool free_text, size_t max);
 relay_span_t relay_codec_call_id(relay_translation_t *translation, relay_span_t id, size_t max);
+
+/* Whether the choice names this tool: one without a scope names it in any. */
+bool relay_codec_names(const relay_name_t *name, const relay_tool_t *tool);
+/* The tool that the choice names, one outside of scopes first; NULL if there is none. */
+const relay_tool_t *relay_codec_chosen(const relay_request_t *request, const relay_name_t *name);
+/* relay_codec_tool_name for it. wraps: custom tools are sent as functions. */
+relay_span_t relay_codec_choice_name(relay_translation_t *translation,
+                                     const relay_request_t *request, const relay_name_t *name,
+                                     bool wraps, size_t max);
 
 /* What the upstream calls `sent`; NULL if it is the caller's own name. */
 const relay_rename_t *relay_codec_renamed(const relay_translation_t *translation,

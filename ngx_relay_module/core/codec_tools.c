@@ -90,11 +90,32 @@ bool relay_codec_put_object(relay_translation_t *translation, relay_buf_t *out,
     return true;
 }
 
+bool relay_codec_put_input(relay_translation_t *translation, relay_buf_t *out,
+                           const relay_arguments_t *arguments)
+{
+    if (relay_codec_put_object(translation, out, arguments)) {
+        return true;
+    }
+    RELAY_PUT(out, "{\"raw_arguments\":");
+    relay_codec_put_quoted(out, arguments);
+    RELAY_PUT(out, "}");
+    return false;
+}
+
 void relay_codec_put_wrapped(relay_buf_t *out, relay_span_t text)
 {
     RELAY_PUT(out, "{\"input\":");
     relay_codec_put_string(out, text);
     RELAY_PUT(out, "}");
+}
+
+void relay_codec_put_wrapped_quoted(relay_buf_t *out, relay_span_t text)
+{
+    RELAY_PUT(out, "\"{\\\"input\\\":\\\"");
+    for (size_t i = 0; i < text.len; i++) {
+        put_within(out, text.base[i]);
+    }
+    RELAY_PUT(out, "\\\"}\"");
 }
 
 bool relay_codec_unwrap(relay_translation_t *translation, const relay_arguments_t *arguments,
@@ -214,6 +235,39 @@ relay_span_t relay_codec_tool_name(relay_translation_t *translation, relay_span_
     (*at)->sent = sent_name(translation, scope, name, max);
     (*at)->free_text = free_text;
     return (*at)->sent;
+}
+
+bool relay_codec_names(const relay_name_t *name, const relay_tool_t *tool)
+{
+    return relay_span_eq(name->name, tool->name) &&
+           (name->scope.len == 0 || relay_span_eq(name->scope, tool->scope));
+}
+
+const relay_tool_t *relay_codec_chosen(const relay_request_t *request, const relay_name_t *name)
+{
+    const relay_tool_t *found = NULL;
+
+    for (const relay_tool_t *tool = request->tools; tool != NULL; tool = tool->next) {
+        if (!relay_codec_names(name, tool)) {
+            continue;
+        }
+        if (relay_span_eq(name->scope, tool->scope)) {
+            return tool;
+        }
+        found = found != NULL ? found : tool;
+    }
+    return found;
+}
+
+relay_span_t relay_codec_choice_name(relay_translation_t *translation,
+                                     const relay_request_t *request, const relay_name_t *name,
+                                     bool wraps, size_t max)
+{
+    const relay_tool_t *tool = relay_codec_chosen(request, name);
+    bool custom = tool != NULL ? tool->kind == RELAY_TOOL_CUSTOM : name->custom;
+
+    return relay_codec_tool_name(translation, tool != NULL ? tool->scope : name->scope, name->name,
+                                 wraps && custom, max);
 }
 
 relay_span_t relay_codec_call_id(relay_translation_t *translation, relay_span_t id, size_t max)

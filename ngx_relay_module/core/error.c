@@ -71,6 +71,12 @@ static const row_t rows[RELAY_ERR_COUNT] = {
         ROW("upstream_cut", BAD_GATEWAY, "The provider's answer ended before it was complete."),
     [RELAY_ERR_UPSTREAM_ERROR] =
         ROW("upstream_error", BAD_GATEWAY, "The provider reported an error during its answer."),
+    [RELAY_ERR_CONTEXT_LENGTH] = ROW("context_length_exceeded", BAD_REQUEST,
+                                     "The request has more tokens than the model can take."),
+    [RELAY_ERR_UPSTREAM_BILLING] =
+        ROW("upstream_billing", RATE_LIMIT, "The provider's account has no credit left."),
+    [RELAY_ERR_UPSTREAM_OVERLOADED] =
+        ROW("upstream_overloaded", UNAVAILABLE, "The provider is overloaded. Try again later."),
     [RELAY_ERR_SHUTTING_DOWN] =
         ROW("shutting_down", UNAVAILABLE, "Relay is restarting. Try again."),
     [RELAY_ERR_INTERNAL] =

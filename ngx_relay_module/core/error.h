@@ -54,7 +54,10 @@ typedef enum {
     RELAY_ERR_UPSTREAM_KEY,     /* the provider refused our key: 502, never 401 */
     RELAY_ERR_UPSTREAM_CUT,     /* the answer ended before its end */
     RELAY_ERR_UPSTREAM_ERROR,   /* an error event inside the stream */
-    RELAY_ERR_SHUTTING_DOWN,    /* this process ends before the answer does */
+    RELAY_ERR_CONTEXT_LENGTH,   /* more tokens than the provider's model takes */
+    RELAY_ERR_UPSTREAM_BILLING, /* the provider's account has no money left */
+    RELAY_ERR_UPSTREAM_OVERLOADED,
+    RELAY_ERR_SHUTTING_DOWN, /* this process ends before the answer does */
     RELAY_ERR_INTERNAL,
     RELAY_ERR_COUNT
 } relay_error_code_t;

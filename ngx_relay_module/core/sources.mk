@@ -57,10 +57,19 @@ RELAY_CORE_SOURCES = \
 	wire_variant.c \
 	wire_bedrock_converse.c \
 	wire_bedrock_converse_error.c \
+	wire_embed.c \
+	wire_gemini_embed.c \
+	wire_vertex_embed.c \
+	wire_bedrock_titan_embed.c \
+	wire_cohere_embed.c \
+	wire_openai_embeddings_codec.c \
+	float_vector.c \
+	embeddings.c \
 	codec_support.c \
 	codec_tools.c \
 	token_estimate.c \
 	translate.c \
+	translate_error.c \
 	translate_order.c \
 	translate_keep.c \
 	translate_stream.c \

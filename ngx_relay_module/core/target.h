@@ -26,8 +26,10 @@ enum {
     RELAY_TARGET_NO_STRICT = 1 << 9,      /* refuses strict tools */
     RELAY_TARGET_TOP_K = 1 << 10,         /* takes top_k though its format has none */
     RELAY_TARGET_SIGNED_CALLS = 1 << 11,  /* refuses calls in history without a signature */
-    RELAY_TARGET_OLD_SCHEMA = 1 << 12     /* takes schemas in the older dialect of its format
+    RELAY_TARGET_OLD_SCHEMA = 1 << 12,    /* takes schemas in the older dialect of its format
                                              only */
+    RELAY_TARGET_CUSTOM = 1 << 13         /* takes tools of free text, where that depends on the
+                                             host: others get them as functions */
 };
 
 /* All zero is a good default. */

@@ -1,9 +1,10 @@
 /*
- * Requests, whole answers and errors from one format into another: see
- * translate.h. Streams are in translate_stream.c.
+ * Requests and whole answers from one format into another: see translate.h. Errors
+ * are in translate_error.c, streams in translate_stream.c.
  */
 
 #include "codec_support.h"
+#include "embeddings.h"
 
 /* ---- trees --------------------------------------------------------------- */
 
@@ -220,10 +221,32 @@ void relay_translation_put_notes(const relay_translation_t *translation, relay_b
 
 /* ---- requests ------------------------------------------------------------ */
 
+/* In the words of the caller's format, if it has some: "store: Extra inputs are not
+ * permitted", one behind the other. */
+static void put_refusal(const relay_translation_t *translation, relay_buf_t *out)
+{
+    relay_span_t why = translation->caller->unsupported;
+    bool any = false;
+
+    if (why.len == 0) {
+        RELAY_PUT(out, "Not supported by the provider of this model: ");
+        put_names(translation, false, out);
+        return;
+    }
+    for (const relay_note_t *note = translation->notes; note != NULL; note = note->next) {
+        if (!note->changed) {
+            relay_buf_put(out, any ? RELAY_SPAN("; ") : RELAY_SPAN(""));
+            put_name(out, note->name);
+            RELAY_PUT(out, ": ");
+            relay_buf_put(out, why);
+            any = true;
+        }
+    }
+}
+
 /* With `strict` what would be dropped is refused, all of it named. */
 static relay_error_code_t check_strict(relay_translation_t *translation)
 {
-    relay_span_t message = RELAY_SPAN("Not supported by the provider of this model: ");
     const relay_note_t *dropped = translation->notes;
     relay_buf_t text = relay_buf(NULL, 0);
     uint8_t *bytes;
@@ -234,15 +257,13 @@ static relay_error_code_t check_strict(relay_translation_t *translation)
     if (!translation->strict || dropped == NULL) {
         return RELAY_ERR_NONE;
     }
-    relay_buf_put(&text, message);
-    put_names(translation, false, &text);
+    put_refusal(translation, &text);
     bytes = relay_codec_new(translation, text.len);
     if (bytes == NULL) {
         return translation->error.code;
     }
     text = relay_buf(bytes, text.len);
-    relay_buf_put(&text, message);
-    put_names(translation, false, &text);
+    put_refusal(translation, &text);
     translation->error = (relay_error_t){
         .code = RELAY_ERR_INVALID_FIELD, .param = dropped->name, .message = relay_buf_span(&text)};
     return translation->error.code;
@@ -433,6 +454,41 @@ static bool take_path(relay_translation_t *translation, relay_request_t *request
     return true;
 }
 
+static bool for_embeddings(const relay_translation_t *translation)
+{
+    return translation->caller->embeddings != NULL && translation->upstream->embeddings != NULL;
+}
+
+static relay_error_code_t write_texts(relay_translation_t *translation, const void *texts,
+                                      relay_buf_t *out)
+{
+    return translation->upstream->embeddings->write_request(translation, texts, out);
+}
+
+static relay_error_code_t translate_texts(relay_translation_t *translation, relay_span_t body,
+                                          relay_span_t *request)
+{
+    relay_texts_t texts = {.count = 0};
+    relay_json_tree_t tree;
+
+    if (translation->caller->embeddings->read_request == NULL ||
+        translation->upstream->embeddings->write_request == NULL) {
+        relay_codec_refuse(translation, NULL, RELAY_SPAN("there is no way between these formats"));
+        return translation->error.code;
+    }
+    if (make_tree(translation, body, false, &tree) != RELAY_ERR_NONE ||
+        check_object(translation, &tree, false) != RELAY_ERR_NONE ||
+        translation->caller->embeddings->read_request(translation, &tree, &texts) !=
+            RELAY_ERR_NONE ||
+        write_out(translation, write_texts, &texts, body.len + 128 * texts.count + 1024, request) !=
+            RELAY_ERR_NONE) {
+        return translation->error.code;
+    }
+    translation->model = texts.model.len != 0 ? texts.model : translation->model;
+    translation->texts = texts.count;
+    return check_strict(translation);
+}
+
 relay_error_code_t relay_translate_request(relay_translation_t *translation, relay_span_t body,
                                            relay_span_t *request)
 {
@@ -440,6 +496,9 @@ relay_error_code_t relay_translate_request(relay_translation_t *translation, rel
     relay_json_tree_t tree;
 
     translation->error = (relay_error_t){.code = RELAY_ERR_NONE};
+    if (for_embeddings(translation)) {
+        return translate_texts(translation, body, request);
+    }
     read = relay_codec_new(translation, sizeof(*read));
     if (read == NULL || make_tree(translation, body, false, &tree) != RELAY_ERR_NONE ||
         check_object(translation, &tree, false) != RELAY_ERR_NONE ||
@@ -492,6 +551,35 @@ static void complete(relay_translation_t *translation, relay_response_t *respons
     }
 }
 
+static relay_error_code_t write_vectors(relay_translation_t *translation, const void *vectors,
+                                        relay_buf_t *out)
+{
+    return translation->caller->embeddings->write_response(translation, vectors, out);
+}
+
+static relay_error_code_t translate_vectors(relay_translation_t *translation, relay_span_t body,
+                                            relay_span_t *response)
+{
+    relay_vectors_t vectors = {.count = 0};
+
+    if (translation->upstream->embeddings->read_response == NULL ||
+        translation->caller->embeddings->write_response == NULL) {
+        relay_codec_invalid(translation, RELAY_SPAN("There is no way between these formats."));
+        return translation->error.code;
+    }
+    if (is_error(translation, body) || translation->upstream->embeddings->read_response(
+                                           translation, body, &vectors) != RELAY_ERR_NONE) {
+        return translation->error.code;
+    }
+    if (translation->texts != 0 && translation->texts != vectors.count) {
+        relay_codec_invalid(translation, RELAY_SPAN("The provider's answer has not as many "
+                                                    "embeddings as there are inputs."));
+        return translation->error.code;
+    }
+    return write_out(translation, write_vectors, &vectors, body.len + 64 * vectors.count + 1024,
+                     response);
+}
+
 relay_error_code_t relay_translate_response(relay_translation_t *translation, relay_span_t body,
                                             relay_span_t *response)
 {
@@ -499,6 +587,9 @@ relay_error_code_t relay_translate_response(relay_translation_t *translation, re
     relay_json_tree_t tree;
 
     translation->error = (relay_error_t){.code = RELAY_ERR_NONE};
+    if (for_embeddings(translation)) {
+        return translate_vectors(translation, body, response);
+    }
     read = relay_codec_new(translation, sizeof(*read));
     if (read == NULL || make_tree(translation, body, true, &tree) != RELAY_ERR_NONE ||
         check_object(translation, &tree, true) != RELAY_ERR_NONE || is_error(translation, body) ||
@@ -507,26 +598,4 @@ relay_error_code_t relay_translate_response(relay_translation_t *translation, re
     }
     complete(translation, read);
     return write_out(translation, write_response, read, body.len + body.len / 4 + 1024, response);
-}
-
-/* ---- errors -------------------------------------------------------------- */
-
-relay_span_t relay_translate_error(relay_translation_t *translation, relay_span_t body,
-                                   unsigned status, relay_span_t request_id)
-{
-    relay_error_t error = {.code = RELAY_ERR_UPSTREAM_STATUS, .status = status};
-    relay_answer_t answer;
-    relay_buf_t out = relay_buf(NULL, 0);
-    uint8_t *bytes;
-
-    translation->upstream->wire->answer(body, &answer);
-    error.message = relay_codec_plain(translation, answer.message);
-    translation->caller->wire->dialect->error(&out, &error, request_id);
-    bytes = relay_codec_new(translation, out.len);
-    if (bytes == NULL) {
-        return relay_span(NULL, 0);
-    }
-    out = relay_buf(bytes, out.len);
-    translation->caller->wire->dialect->error(&out, &error, request_id);
-    return relay_buf_span(&out);
 }

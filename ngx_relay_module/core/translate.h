@@ -67,7 +67,10 @@ typedef struct {
     relay_note_t *notes; /* in the order of their discovery */
     relay_rename_t *renames;
     relay_error_t error; /* of the last function that did not return RELAY_ERR_NONE */
-    bool old_calls;      /* the caller knows functions, not tools: its answer has one call */
+    /* Of a request for embeddings, by relay_translate_request. */
+    size_t texts;   /* how many vectors the answer has to have; 0: unknown */
+    bool base64;    /* the caller wants them in base64 */
+    bool old_calls; /* the caller knows functions, not tools: its answer has one call */
 } relay_translation_t;
 
 /*
@@ -88,9 +91,15 @@ relay_error_code_t relay_translate_response(relay_translation_t *translation, re
                                             relay_span_t *response);
 
 /*
- * An error answer of the upstream for the caller: any body, also HTML. Always
- * gives one; empty only if the arena is.
+ * What an error answer of the upstream (any body, also HTML) is to the caller: code and
+ * status as the caller's dialect has them, the provider's message, in the words that
+ * the caller's clients act upon where there are some, and whether to try again
+ * (x-should-retry). Texts are in the arena or in body.
  */
+relay_failure_t relay_translate_failure(relay_translation_t *translation, relay_span_t body,
+                                        unsigned status);
+
+/* The body for it. Always gives one; empty only if the arena is. */
 relay_span_t relay_translate_error(relay_translation_t *translation, relay_span_t body,
                                    unsigned status, relay_span_t request_id);
 
@@ -133,11 +142,11 @@ bool relay_kept_put(relay_kept_t *kept, relay_span_t text);
 void relay_kept_free(relay_kept_t *kept);
 
 enum {
-    RELAY_READER_SIZE = 3072, /* bytes of a codec's own state */
-    RELAY_WRITER_SIZE = 3072,
-    RELAY_TOOLS_OPEN_MAX = 64,    /* tool calls of one answer whose fragments may mix */
-    RELAY_EVENT_ROOM = 4096,      /* what an event writes beside its own texts */
-    RELAY_STREAM_CHOICES_MAX = 8, /* answers to one request, when translated */
+    RELAY_READER_SIZE = 4096, /* bytes of a codec's own state */
+    RELAY_WRITER_SIZE = 3648,
+    RELAY_TOOLS_OPEN_MAX = 64,      /* tool calls of one answer whose fragments may mix */
+    RELAY_EVENT_ROOM = 4096,        /* what an event writes beside its own texts */
+    RELAY_STREAM_CHOICES_MAX = 128, /* answers to one request, as many as a format has */
 };
 
 typedef struct relay_reader_s {
@@ -148,6 +157,7 @@ typedef struct relay_reader_s {
     bool started;        /* START is out */
     bool finished;       /* FINISH is out for every choice */
     bool over;           /* END or ERROR is out: items are ignored */
+    const relay_translation_t *translation;
     relay_kept_t kept;
     _Alignas(16) uint8_t state[RELAY_READER_SIZE];
 } relay_reader_t;
@@ -155,19 +165,32 @@ typedef struct relay_reader_s {
 typedef struct relay_writer_s {
     relay_translation_t *translation;
     relay_kept_t kept;
-    size_t owed; /* what an event that is no DELTA may write beyond RELAY_EVENT_ROOM
-                    and six times its own texts: kept up to date by the codec */
-    bool failed; /* kept was too small: the stream ends with an error */
+    relay_kept_t aside; /* for a second text that grows beside kept */
+    size_t owed;        /* what an event that is no DELTA may write beyond RELAY_EVENT_ROOM
+                           and six times its own texts: kept up to date by the codec */
+    bool failed;        /* kept was too small: the stream ends with an error */
     _Alignas(16) uint8_t state[RELAY_WRITER_SIZE];
 } relay_writer_t;
 
 /* ---- formats ------------------------------------------------------------- */
 
+/* What is known of a prompt that does not fit: all 0, or more tokens than max. */
+typedef struct {
+    uint64_t input_tokens;
+    uint64_t output_tokens; /* that were asked for; 0: unknown */
+    uint64_t max_tokens;
+} relay_overflow_t;
+
 struct relay_codec_s {
     const relay_wire_t *wire;
+    const struct relay_embedding_codec_s *embeddings; /* NULL: the format is for messages */
     const relay_span_t *fields; /* [RELAY_FIELDS]: its words; empty: it has no such field */
     bool serial;                /* write_event takes one open block at a time, choice 0 only */
     bool indexed;               /* its errors count as "a.0.b", not "a[0].b" */
+    relay_span_t unsupported;   /* its error for a field that is not taken; empty: our sentence */
+    /* Its error for a prompt that does not fit, with the provider's message; NULL: that
+     * alone. */
+    void (*put_too_long)(relay_buf_t *out, const relay_overflow_t *overflow, relay_span_t message);
 
     /*
      * Reads a request that is an object. Spans point into the tree's text or the
@@ -218,6 +241,12 @@ typedef struct {
     relay_memory_t memory;
     size_t kept_max; /* bytes that reader, order and writer may keep, each */
 } relay_stream_options_t;
+
+/*
+ * What kept_max has to be so that an answer of 16 MB fits: a format that repeats the
+ * answer at its end keeps it, and its last part twice while that part ends.
+ */
+#define RELAY_KEPT_MAX ((size_t)34 << 20)
 
 /*
  * Sorts the events of blocks for writers that know one open block at a time:

@@ -76,7 +76,7 @@ static void scan(relay_order_t *order, relay_span_t text)
 
 /* ---- what is kept -------------------------------------------------------- */
 
-enum { TEXT, SIGNATURE, SIGNER, ID, NAME, SCOPE, RAW, TYPE, URL, TITLE, QUOTE, TEXTS };
+enum { TEXT, SIGNATURE, SIGNER, ID, NAME, SCOPE, RAW, TYPE, LOGPROBS, URL, TITLE, QUOTE, TEXTS };
 
 typedef struct {
     uint32_t block;
@@ -97,6 +97,7 @@ static void texts_of(const relay_stream_event_t *event, relay_span_t texts[TEXTS
     texts[SCOPE] = event->scope;
     texts[RAW] = event->raw;
     texts[TYPE] = event->type;
+    texts[LOGPROBS] = event->logprobs.text;
     texts[URL] = texts[TITLE] = texts[QUOTE] = relay_span(NULL, 0);
     if (event->citation != NULL) {
         texts[URL] = event->citation->url;
@@ -215,6 +216,9 @@ static void replay_one(relay_order_t *order, const record_t *record, size_t at, 
     event.scope = texts[SCOPE];
     event.raw = texts[RAW];
     event.type = texts[TYPE];
+    if (texts[LOGPROBS].len != 0) {
+        event.logprobs = (relay_json_value_t){RELAY_JSON_ARRAY, texts[LOGPROBS]};
+    }
     citation.url = texts[URL];
     citation.title = texts[TITLE];
     citation.quote = texts[QUOTE];

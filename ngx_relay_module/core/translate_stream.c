@@ -2,7 +2,7 @@
  * A stream from one format into another, item by item: see translate.h.
  */
 
-#include "translate.h"
+#include "codec_support.h"
 
 /* ---- bytes between events ------------------------------------------------ */
 
@@ -157,14 +157,38 @@ static void note(relay_stream_translation_t *stream, const relay_stream_event_t 
     }
 }
 
+static void fail_with(relay_stream_translation_t *stream, relay_span_t message)
+{
+    const relay_error_t error = {.code = RELAY_ERR_UPSTREAM_INVALID, .message = message};
+
+    fail(stream, &error);
+}
+
+/* As the caller's format has it. */
+static void take_error(relay_stream_translation_t *stream, const relay_stream_event_t *event)
+{
+    relay_stream_event_t translated = *event;
+    relay_failure_t failure = *event->failure;
+    uint8_t bytes[RELAY_FAILURE_TEXT];
+    relay_buf_t text = relay_buf(bytes, sizeof(bytes));
+
+    relay_failure_settle(stream->options.translation, &failure, &text);
+    translated.failure = &failure;
+    classify(stream, &translated);
+    note(stream, event); /* to Relay the status is the provider's */
+    write_event(stream, &translated);
+    stream->failed = true;
+}
+
 static void take(void *owner, const relay_stream_event_t *event)
 {
     relay_stream_translation_t *stream = owner;
-    const relay_error_t too_big = {
-        .code = RELAY_ERR_UPSTREAM_INVALID,
-        .message = RELAY_SPAN("The provider's answer mixes more than can be sorted.")};
 
     if (stream->over) {
+        return;
+    }
+    if (event->kind == RELAY_STREAM_ERROR) {
+        take_error(stream, event);
         return;
     }
     classify(stream, event);
@@ -172,12 +196,12 @@ static void take(void *owner, const relay_stream_event_t *event)
     if (!stream->caller->serial) {
         write_event(stream, event);
     } else if (!relay_order_take(&stream->order, event, write_event, stream)) {
-        fail(stream, &too_big);
+        fail_with(stream, RELAY_SPAN("The provider's answer mixes more than can be sorted."));
     }
     if (stream->writer.failed) {
-        fail(stream, &too_big);
+        fail_with(stream, RELAY_SPAN("The provider's answer is too long to be kept until its end, "
+                                     "as this format asks for."));
     }
-    stream->failed = stream->failed || event->kind == RELAY_STREAM_ERROR;
 }
 
 relay_span_t relay_stop_word(relay_stop_t stop)
@@ -212,8 +236,10 @@ void relay_stream_open(relay_stream_translation_t *stream, const relay_stream_op
     stream->reader.owner = stream;
     stream->reader.kept = kept(options);
     stream->order.kept = kept(options);
+    stream->reader.translation = options->translation;
     stream->writer.translation = options->translation;
     stream->writer.kept = kept(options);
+    stream->writer.aside = kept(options);
 }
 
 relay_event_class_t relay_stream_item(relay_stream_translation_t *stream,
@@ -250,4 +276,5 @@ void relay_stream_free(relay_stream_translation_t *stream)
     relay_kept_free(&stream->reader.kept);
     relay_kept_free(&stream->order.kept);
     relay_kept_free(&stream->writer.kept);
+    relay_kept_free(&stream->writer.aside);
 }

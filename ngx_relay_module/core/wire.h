@@ -121,10 +121,11 @@ typedef struct {
 typedef struct {
     relay_usage_t usage;
     char finish[RELAY_FINISH_MAX];
-    bool is_error;        /* a body of the dialect's error shape, whatever the status */
-    bool key_refused;     /* the error is that of the provider key, whatever the status */
-    relay_span_t message; /* of the error, as written (escaped), or empty */
-    char error_type[48];  /* the error's own code or type, "" if none */
+    bool is_error;          /* a body of the dialect's error shape, whatever the status */
+    bool key_refused;       /* the error is that of the provider key, whatever the status */
+    relay_span_t message;   /* of the error, as written (escaped), or empty */
+    unsigned retry_after_s; /* that the error names in its body; 0 if it does not */
+    char error_type[48];    /* the error's own code or type, "" if none */
 } relay_answer_t;
 
 /* ---- the built-in echo model --------------------------------------------- */
@@ -182,9 +183,9 @@ struct relay_wire_s {
     relay_span_t name; /* as configuration spells it */
     unsigned index;    /* position in the registry, < 32 */
     const relay_dialect_t *dialect;
-    relay_span_t path; /* of its generating endpoint under the version: "/embeddings"; with
-                          {model} in it, the way in is not by this path alone */
-    bool streams;      /* has a streaming form */
+    relay_span_t path;       /* of its generating endpoint under the version: "/embeddings"; with
+                                {model} in it, the way in is not by this path alone */
+    bool streams;            /* has a streaming form */
     relay_span_t keep_alive; /* text between two events that clients pass over; may be empty */
 
     /*

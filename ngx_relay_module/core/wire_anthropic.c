@@ -15,9 +15,16 @@ static unsigned dialect_status(const relay_error_t *error)
     if (error->status != 0) {
         return error->status;
     }
-    return error->code == RELAY_ERR_UPSTREAM_KEY
-               ? 500
-               : relay_error_class_status(relay_error_class(error->code));
+    switch (error->code) {
+    case RELAY_ERR_UPSTREAM_KEY:
+        return 500;
+    case RELAY_ERR_UPSTREAM_BILLING:
+        return 402;
+    case RELAY_ERR_UPSTREAM_OVERLOADED:
+        return 529;
+    default:
+        return relay_error_class_status(relay_error_class(error->code));
+    }
 }
 
 static relay_span_t type_of_status(unsigned status)

@@ -33,11 +33,49 @@ static const relay_span_t fields[RELAY_FIELDS] = {
     [RELAY_FIELD_SERVICE_TIER] = RELAY_SPAN_INIT("service_tier"),
 };
 
+/* Clients take the numbers out of these sentences, and shorten what they send by the
+ * difference. */
+static void put_too_long(relay_buf_t *out, const relay_overflow_t *overflow, relay_span_t message)
+{
+    bool fits = overflow->input_tokens <= overflow->max_tokens;
+
+    if (relay_codec_holds(message, RELAY_SPAN(" tokens > ")) ||
+        relay_codec_holds(message, RELAY_SPAN("exceed context limit: "))) {
+        relay_buf_put(out, message);
+        return;
+    }
+    if (overflow->max_tokens != 0 && fits) {
+        RELAY_PUT(out, "input length and `max_tokens` exceed context limit: ");
+        relay_buf_put_u64(out, overflow->input_tokens);
+        RELAY_PUT(out, " + ");
+        relay_buf_put_u64(out, overflow->output_tokens);
+        RELAY_PUT(out, " > ");
+        relay_buf_put_u64(out, overflow->max_tokens);
+        RELAY_PUT(out, ", decrease input length or `max_tokens` and try again");
+    } else {
+        RELAY_PUT(out, "prompt is too long");
+    }
+    if (overflow->max_tokens != 0 && !fits) {
+        RELAY_PUT(out, ": ");
+        relay_buf_put_u64(out, overflow->input_tokens);
+        RELAY_PUT(out, " tokens > ");
+        relay_buf_put_u64(out, overflow->max_tokens);
+        RELAY_PUT(out, " maximum");
+    }
+    if (message.len != 0) {
+        RELAY_PUT(out, " (");
+        relay_buf_put(out, message);
+        RELAY_PUT(out, ")");
+    }
+}
+
 const relay_codec_t relay_codec_anthropic_messages = {
     .wire = &relay_wire_anthropic_messages,
     .fields = fields,
     .serial = true,
     .indexed = true,
+    .put_too_long = put_too_long,
+    .unsupported = RELAY_SPAN_INIT("Extra inputs are not permitted"),
     .read_request = relay_messages_read_request,
     .write_request = relay_messages_write_request,
     .read_response = relay_messages_read_response,

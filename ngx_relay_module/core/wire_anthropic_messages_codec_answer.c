@@ -183,16 +183,6 @@ static void put_text(writing_t *writing, const relay_block_t *block)
     RELAY_PUT(writing->out, "}");
 }
 
-/* The model's words, also where they are no JSON object as this format has it. */
-static void put_input(writing_t *writing, const relay_arguments_t *arguments)
-{
-    if (!relay_codec_put_object(writing->translation, writing->out, arguments)) {
-        RELAY_PUT(writing->out, "{\"raw_arguments\":");
-        relay_codec_put_quoted(writing->out, arguments);
-        RELAY_PUT(writing->out, "}");
-    }
-}
-
 static void put_call(writing_t *writing, const relay_call_t *call, size_t index)
 {
     const relay_rename_t *renamed = relay_codec_renamed(writing->translation, call->name);
@@ -214,7 +204,7 @@ static void put_call(writing_t *writing, const relay_call_t *call, size_t index)
     if (call->free_text) {
         relay_codec_put_wrapped(out, call->arguments.text);
     } else {
-        put_input(writing, &call->arguments);
+        relay_codec_put_input(writing->translation, out, &call->arguments);
     }
     RELAY_PUT(out, "}");
 }

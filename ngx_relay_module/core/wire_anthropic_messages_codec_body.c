@@ -150,9 +150,7 @@ static void put_output_config(relay_messages_writing_t *writing)
 
 static bool refuse_field(relay_messages_writing_t *writing, relay_field_t field)
 {
-    return relay_codec_refuse_field(
-        writing->translation, field,
-        RELAY_SPAN("this field is not supported by the provider of this model"));
+    return relay_codec_unsupported_field(writing->translation, field);
 }
 
 /* Thinking by a budget goes with the default temperature only. */
@@ -250,8 +248,7 @@ static void put_stop(relay_messages_writing_t *writing)
 static relay_span_t schema_of(const relay_tool_t *tool)
 {
     if (tool->kind == RELAY_TOOL_CUSTOM) {
-        return RELAY_SPAN("{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"
-                          "\"required\":[\"input\"],\"additionalProperties\":false}");
+        return RELAY_CODEC_WRAPPED_SCHEMA;
     }
     return tool->schema.type == RELAY_JSON_OBJECT && tool->schema.text.len > 2
                ? tool->schema.text
@@ -313,18 +310,8 @@ static bool is_allowed(const relay_tool_choice_t *choice, const relay_tool_t *to
         return true;
     }
     for (const relay_name_t *name = choice->names; name != NULL; name = name->next) {
-        if (relay_span_eq(name->name, tool->name)) {
+        if (relay_codec_names(name, tool)) {
             return true;
-        }
-    }
-    return false;
-}
-
-static bool is_custom(const relay_request_t *request, relay_span_t name)
-{
-    for (const relay_tool_t *tool = request->tools; tool != NULL; tool = tool->next) {
-        if (relay_span_eq(tool->name, name)) {
-            return tool->kind == RELAY_TOOL_CUSTOM;
         }
     }
     return false;
@@ -344,10 +331,9 @@ static bool put_choice_mode(relay_messages_writing_t *writing, const relay_tool_
         return true;
     case RELAY_CHOICE_NAMED:
         RELAY_PUT(out, ",\"tool_choice\":{\"type\":\"tool\",\"name\":");
-        relay_codec_put_string(
-            out, relay_codec_tool_name(
-                     writing->translation, relay_span(NULL, 0), choice->names->name,
-                     is_custom(writing->request, choice->names->name), RELAY_MESSAGES_NAME_MAX));
+        relay_codec_put_string(out, relay_codec_choice_name(writing->translation, writing->request,
+                                                            choice->names, true,
+                                                            RELAY_MESSAGES_NAME_MAX));
         return true;
     case RELAY_CHOICE_OPAQUE:
         return refuse_field(writing, RELAY_FIELD_TOOL_CHOICE);

@@ -98,7 +98,7 @@ static void put_text(relay_writer_t *writer, relay_buf_t *out, const relay_strea
     state_t *state = state_of(writer);
 
     state->refused = state->refused || event->block_kind == RELAY_BLOCK_REFUSAL;
-    if (event->citation != NULL && event->citation->url.len == 0) {
+    if (event->citation != NULL ? event->citation->url.len == 0 : event->text.len == 0) {
         return;
     }
     ensure_text(writer, out);
@@ -116,14 +116,17 @@ static void put_text(relay_writer_t *writer, relay_buf_t *out, const relay_strea
 static void put_thinking(relay_writer_t *writer, relay_buf_t *out,
                          const relay_stream_event_t *event)
 {
-    if (!state_of(writer)->shown || state_of(writer)->sealed) {
+    bool late = event->signature.len != 0 &&
+                relay_messages_shows(writer->translation, event->signer); /* it was kept back */
+
+    if ((!state_of(writer)->shown && !late) || state_of(writer)->sealed) {
         return;
     }
     if (!state_of(writer)->open) {
         open_block(writer, out);
         RELAY_PUT(out, "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}}\n\n");
     }
-    if (event->text.len != 0) {
+    if (event->text.len != 0 && state_of(writer)->shown) {
         open_delta(writer, out);
         RELAY_PUT(out, "{\"type\":\"thinking_delta\",\"thinking\":");
         relay_codec_put_string(out, event->text);

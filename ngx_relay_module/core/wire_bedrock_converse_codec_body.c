@@ -18,9 +18,7 @@ static bool given(relay_json_value_t value)
 
 static bool refuse_field(relay_converse_writing_t *writing, relay_field_t field)
 {
-    return relay_codec_refuse_field(
-        writing->translation, field,
-        RELAY_SPAN("this field is not supported by the provider of this model"));
+    return relay_codec_unsupported_field(writing->translation, field);
 }
 
 /* ---- limits and thinking ------------------------------------------------- */
@@ -203,8 +201,7 @@ static bool put_inference(relay_converse_writing_t *writing)
 static relay_span_t schema_of(const relay_tool_t *tool)
 {
     if (tool->kind == RELAY_TOOL_CUSTOM) {
-        return RELAY_SPAN("{\"type\":\"object\",\"properties\":{\"input\":{\"type\":\"string\"}},"
-                          "\"required\":[\"input\"],\"additionalProperties\":false}");
+        return RELAY_CODEC_WRAPPED_SCHEMA;
     }
     return tool->schema.type == RELAY_JSON_OBJECT && tool->schema.text.len > 2
                ? tool->schema.text
@@ -266,18 +263,8 @@ static bool is_allowed(const relay_tool_choice_t *choice, const relay_tool_t *to
         return true;
     }
     for (const relay_name_t *name = choice->names; name != NULL; name = name->next) {
-        if (relay_span_eq(name->name, tool->name)) {
+        if (relay_codec_names(name, tool)) {
             return true;
-        }
-    }
-    return false;
-}
-
-static bool is_custom(const relay_request_t *request, relay_span_t name)
-{
-    for (const relay_tool_t *tool = request->tools; tool != NULL; tool = tool->next) {
-        if (relay_span_eq(tool->name, name)) {
-            return tool->kind == RELAY_TOOL_CUSTOM;
         }
     }
     return false;
@@ -331,10 +318,9 @@ static bool put_choice(relay_converse_writing_t *writing, const relay_tool_choic
         return true;
     case RELAY_CHOICE_NAMED:
         RELAY_PUT(out, ",\"toolChoice\":{\"tool\":{\"name\":");
-        relay_codec_put_string(
-            out, relay_codec_tool_name(
-                     writing->translation, relay_span(NULL, 0), choice->names->name,
-                     is_custom(writing->request, choice->names->name), RELAY_CONVERSE_NAME_MAX));
+        relay_codec_put_string(out, relay_codec_choice_name(writing->translation, writing->request,
+                                                            choice->names, true,
+                                                            RELAY_CONVERSE_NAME_MAX));
         RELAY_PUT(out, "}}");
         return true;
     case RELAY_CHOICE_OPAQUE:

@@ -121,6 +121,21 @@ static entry_t *take_entry(relay_reader_t *reader)
     return entry;
 }
 
+/*
+ * A signature comes behind all that it signs, and only the models of one vendor give
+ * any: what others think must not be announced as signed. An id that names no vendor
+ * may be theirs; a signature that comes anyway is handed on.
+ */
+static bool signs(const relay_reader_t *reader)
+{
+    const relay_translation_t *translation = reader->translation;
+    relay_span_t model =
+        translation->target.model.len != 0 ? translation->target.model : translation->model;
+
+    return relay_codec_holds(model, RELAY_SPAN("anthropic")) ||
+           relay_codec_holds(model, RELAY_SPAN("claude"));
+}
+
 /* Opens a block in place of the one that has the index; event says what it is. */
 static entry_t *open_block(relay_reader_t *reader, uint32_t index, relay_stream_event_t event)
 {
@@ -135,7 +150,8 @@ static entry_t *open_block(relay_reader_t *reader, uint32_t index, relay_stream_
         .index = index, .block = state->next++, .kind = (uint8_t)event.block_kind, .open = true};
     event.kind = RELAY_STREAM_BLOCK;
     event.block = entry->block;
-    if (event.block_kind == RELAY_BLOCK_THINKING || event.block_kind == RELAY_BLOCK_REDACTED) {
+    if (event.block_kind == RELAY_BLOCK_REDACTED ||
+        (event.block_kind == RELAY_BLOCK_THINKING && signs(reader))) {
         event.signer = RELAY_MESSAGES_SIGNER;
     }
     emit(reader, &event);
@@ -169,7 +185,9 @@ static void put_text(relay_reader_t *reader, uint32_t index, relay_block_kind_t 
     }
     event = delta(ensure(reader, index, kind));
     event.text = text;
-    event.signer = kind == RELAY_BLOCK_THINKING ? RELAY_MESSAGES_SIGNER : event.signer;
+    if (kind == RELAY_BLOCK_THINKING && signs(reader)) {
+        event.signer = RELAY_MESSAGES_SIGNER;
+    }
     emit(reader, &event);
 }
 

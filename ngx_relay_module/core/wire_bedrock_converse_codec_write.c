@@ -143,20 +143,7 @@ static void put_text(relay_converse_writing_t *writing, const relay_block_t *blo
     RELAY_PUT(writing->out, "}");
 }
 
-static bool refuse_arguments(relay_converse_writing_t *writing, const relay_message_t *message,
-                             const relay_block_t *block)
-{
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-    relay_place_t calls = {&outer, RELAY_SPAN("tool_calls"), (int)block->index};
-    relay_place_t place = {&calls, RELAY_SPAN("function.arguments"), RELAY_PLACE_NO_INDEX};
-
-    return relay_codec_refuse(writing->translation, &place,
-                              RELAY_SPAN("the arguments of a call must be a JSON object"));
-}
-
-static bool put_call(relay_converse_writing_t *writing, const relay_message_t *message,
-                     const relay_block_t *block)
+static bool put_call(relay_converse_writing_t *writing, const relay_block_t *block)
 {
     const relay_call_t *call = &block->call;
     relay_translation_t *translation = writing->translation;
@@ -170,8 +157,8 @@ static bool put_call(relay_converse_writing_t *writing, const relay_message_t *m
     RELAY_PUT(out, ",\"input\":");
     if (call->free_text) {
         relay_codec_put_wrapped(out, call->arguments.text);
-    } else if (!relay_codec_put_object(translation, out, &call->arguments)) {
-        return refuse_arguments(writing, message, block);
+    } else if (!relay_codec_put_input(translation, out, &call->arguments)) {
+        relay_codec_change(translation, RELAY_FIELD_CALLS);
     }
     RELAY_PUT(out, "}}");
     return true;
@@ -241,7 +228,7 @@ static bool put_kind(relay_converse_writing_t *writing, const relay_message_t *m
     case RELAY_BLOCK_DOCUMENT:
         return relay_converse_put_media(writing, message, block);
     case RELAY_BLOCK_TOOL_CALL:
-        return put_call(writing, message, block);
+        return put_call(writing, block);
     case RELAY_BLOCK_TOOL_RESULT:
         return put_result(writing, message, block);
     case RELAY_BLOCK_THINKING:

@@ -17,6 +17,9 @@ extern const relay_wire_t relay_wire_gemini;
 /* {"error":{"code":…,"message":…,"status":…,"details":[…]}} */
 void relay_gemini_put_error(relay_buf_t *out, const relay_error_t *error);
 
+/* Seconds of the delay that the details of an error name, rounded up; 0 if none does. */
+unsigned relay_gemini_retry_after_s(relay_json_value_t details);
+
 /*
  * Takes the counters of a usageMetadata object over into *usage. They are
  * cumulative and may come one by one: of every counter the last value stays.

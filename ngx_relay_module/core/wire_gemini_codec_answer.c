@@ -335,10 +335,8 @@ static void put_args(writing_t *writing, const relay_call_t *call)
 {
     if (call->free_text) {
         relay_codec_put_wrapped(writing->out, call->arguments.text);
-    } else if (!relay_codec_put_object(writing->translation, writing->out, &call->arguments)) {
-        RELAY_PUT(writing->out, "{\"raw_arguments\":");
-        relay_codec_put_quoted(writing->out, &call->arguments);
-        RELAY_PUT(writing->out, "}");
+    } else {
+        relay_codec_put_input(writing->translation, writing->out, &call->arguments);
     }
 }
 

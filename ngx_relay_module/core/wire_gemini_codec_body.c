@@ -19,9 +19,7 @@ static bool has_flag(const relay_gemini_writing_t *writing, unsigned flag)
 
 static bool refuse_field(relay_gemini_writing_t *writing, relay_field_t field)
 {
-    return relay_codec_refuse_field(
-        writing->translation, field,
-        RELAY_SPAN("this field is not supported by the provider of this model"));
+    return relay_codec_unsupported_field(writing->translation, field);
 }
 
 /* ---- tools --------------------------------------------------------------- */
@@ -96,9 +94,9 @@ static bool put_tool(relay_gemini_writing_t *writing, const relay_tool_t *tool)
     return note_tool(writing, tool);
 }
 
-static bool named(const relay_name_t *names, relay_span_t name)
+static bool named(const relay_name_t *names, const relay_tool_t *tool)
 {
-    while (names != NULL && !relay_span_eq(names->name, name)) {
+    while (names != NULL && !relay_codec_names(names, tool)) {
         names = names->next;
     }
     return names != NULL;
@@ -107,17 +105,7 @@ static bool named(const relay_name_t *names, relay_span_t name)
 /* A free choice among some of the tools is made by leaving the others out. */
 static bool is_offered(const relay_tool_choice_t *choice, const relay_tool_t *tool)
 {
-    return choice->mode != RELAY_CHOICE_ALLOWED || named(choice->names, tool->name);
-}
-
-static const relay_tool_t *find_tool(const relay_request_t *request, relay_span_t name)
-{
-    const relay_tool_t *tool = request->tools;
-
-    while (tool != NULL && !relay_span_eq(tool->name, name)) {
-        tool = tool->next;
-    }
-    return tool;
+    return choice->mode != RELAY_CHOICE_ALLOWED || named(choice->names, tool);
 }
 
 static void put_allowed(relay_gemini_writing_t *writing, const relay_name_t *names)
@@ -125,14 +113,11 @@ static void put_allowed(relay_gemini_writing_t *writing, const relay_name_t *nam
     bool any = false;
 
     for (; names != NULL; names = names->next) {
-        const relay_tool_t *tool = find_tool(writing->request, names->name);
-        bool custom = tool != NULL && tool->kind == RELAY_TOOL_CUSTOM;
-        relay_span_t scope = tool != NULL ? tool->scope : relay_span(NULL, 0);
         relay_buf_put(writing->out,
                       any ? RELAY_SPAN(",") : RELAY_SPAN(",\"allowedFunctionNames\":["));
         relay_codec_put_string(writing->out,
-                               relay_codec_tool_name(writing->translation, scope, names->name,
-                                                     custom, RELAY_GEMINI_NAME_MAX));
+                               relay_codec_choice_name(writing->translation, writing->request,
+                                                       names, true, RELAY_GEMINI_NAME_MAX));
         any = true;
     }
     relay_buf_put(writing->out, any ? RELAY_SPAN("]") : RELAY_SPAN(""));

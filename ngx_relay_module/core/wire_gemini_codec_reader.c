@@ -61,35 +61,6 @@ static void fail_cut(relay_reader_t *reader)
     fail(reader, &failure);
 }
 
-/* "47s", "1.5s": whole seconds, upwards; 0 if it says none. */
-static unsigned delay_s(relay_json_value_t value)
-{
-    relay_span_t text = relay_wire_inner(value);
-    unsigned seconds = 0;
-    size_t i = 0;
-
-    for (; i < text.len && text.base[i] >= '0' && text.base[i] <= '9' && seconds < 100000; i++) {
-        seconds = seconds * 10 + (unsigned)(text.base[i] - '0');
-    }
-    return i < text.len && text.base[i] == '.' ? seconds + 1 : seconds;
-}
-
-static unsigned retry_after_s(relay_json_value_t details)
-{
-    static const relay_span_t key = RELAY_SPAN_INIT("retryDelay");
-    relay_json_value_t value;
-    size_t cursor = 0;
-
-    while (details.type == RELAY_JSON_ARRAY &&
-           relay_json_element_members(details.text, &cursor, &key, 1, &value) !=
-               RELAY_JSON_ABSENT) {
-        if (delay_s(value) != 0) {
-            return delay_s(value);
-        }
-    }
-    return 0;
-}
-
 /* The number is the HTTP status; where it is none, the word tells. */
 static void failed(relay_reader_t *reader, relay_json_value_t object)
 {
@@ -112,7 +83,7 @@ static void failed(relay_reader_t *reader, relay_json_value_t object)
         relay_json_decode_content(error.message, &message);
     }
     failure.error.message = relay_buf_span(&message);
-    failure.error.retry_after_s = retry_after_s(values[DETAILS]);
+    failure.error.retry_after_s = relay_gemini_retry_after_s(values[DETAILS]);
     failure.code = relay_wire_inner(values[STATUS]);
     fail(reader, &failure);
 }

@@ -272,18 +272,6 @@ static bool put_media(relay_gemini_writing_t *writing, const relay_message_t *me
 
 /* ---- calls --------------------------------------------------------------- */
 
-static bool refuse_arguments(relay_gemini_writing_t *writing, const relay_message_t *message,
-                             const relay_block_t *block)
-{
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-    relay_place_t calls = {&outer, RELAY_SPAN("tool_calls"), (int)block->index};
-    relay_place_t place = {&calls, RELAY_SPAN("function.arguments"), RELAY_PLACE_NO_INDEX};
-
-    return relay_codec_refuse(writing->translation, &place,
-                              RELAY_SPAN("the arguments of a call must be a JSON object"));
-}
-
 static void put_id(relay_buf_t *out, relay_span_t id)
 {
     if (id.len != 0) {
@@ -313,8 +301,7 @@ static void put_call_signature(relay_gemini_writing_t *writing, const relay_bloc
     writing->call = true;
 }
 
-static bool put_call(relay_gemini_writing_t *writing, const relay_message_t *message,
-                     const relay_block_t *block)
+static bool put_call(relay_gemini_writing_t *writing, const relay_block_t *block)
 {
     const relay_call_t *call = &block->call;
     relay_span_t id = call->id, signature;
@@ -330,8 +317,8 @@ static bool put_call(relay_gemini_writing_t *writing, const relay_message_t *mes
     RELAY_PUT(out, ",\"args\":");
     if (call->free_text) {
         relay_codec_put_wrapped(out, call->arguments.text);
-    } else if (!relay_codec_put_object(writing->translation, out, &call->arguments)) {
-        return refuse_arguments(writing, message, block);
+    } else if (!relay_codec_put_input(writing->translation, out, &call->arguments)) {
+        relay_codec_change(writing->translation, RELAY_FIELD_CALLS);
     }
     RELAY_PUT(out, "}");
     put_call_signature(writing, block, signature);
@@ -479,7 +466,7 @@ static bool put_block(relay_gemini_writing_t *writing, const relay_message_t *me
         put_carried(writing, message, block);
         return true;
     case RELAY_BLOCK_TOOL_CALL:
-        return put_call(writing, message, block);
+        return put_call(writing, block);
     case RELAY_BLOCK_TOOL_RESULT:
         return put_result(writing, block);
     case RELAY_BLOCK_OPAQUE:

@@ -43,6 +43,35 @@ static relay_json_value_t member(relay_json_value_t object, relay_span_t key)
     return value;
 }
 
+/* "47s", "1.5s": whole seconds, upwards; 0 if it says none. */
+static unsigned delay_s(relay_json_value_t value)
+{
+    relay_span_t text = relay_wire_inner(value);
+    unsigned seconds = 0;
+    size_t i = 0;
+
+    for (; i < text.len && text.base[i] >= '0' && text.base[i] <= '9' && seconds < 100000; i++) {
+        seconds = seconds * 10 + (unsigned)(text.base[i] - '0');
+    }
+    return i < text.len && text.base[i] == '.' ? seconds + 1 : seconds;
+}
+
+unsigned relay_gemini_retry_after_s(relay_json_value_t details)
+{
+    static const relay_span_t key = RELAY_SPAN_INIT("retryDelay");
+    relay_json_value_t value;
+    size_t cursor = 0;
+
+    while (details.type == RELAY_JSON_ARRAY &&
+           relay_json_element_members(details.text, &cursor, &key, 1, &value) !=
+               RELAY_JSON_ABSENT) {
+        if (delay_s(value) != 0) {
+            return delay_s(value);
+        }
+    }
+    return 0;
+}
+
 /* A refused key comes as a bad request, and only a detail tells. */
 static bool key_refused(relay_json_value_t details, relay_json_value_t *reason)
 {
@@ -269,6 +298,8 @@ static void answer(relay_span_t body, relay_answer_t *answer)
     if (read_error(data[ERROR], &error)) {
         relay_wire_answer_error(answer, &error);
         answer->key_refused = relay_wire_is(error.type, RELAY_SPAN("API_KEY_INVALID"));
+        answer->retry_after_s =
+            relay_gemini_retry_after_s(member(data[ERROR], RELAY_SPAN("details")));
     }
 }
 

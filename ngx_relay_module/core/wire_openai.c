@@ -15,8 +15,13 @@ static unsigned dialect_status(const relay_error_t *error)
                               : relay_error_class_status(relay_error_class(error->code));
 }
 
-static relay_span_t type_of_status(unsigned status)
+static relay_span_t type_of(const relay_error_t *error)
 {
+    unsigned status = dialect_status(error);
+
+    if (error->code == RELAY_ERR_UPSTREAM_BILLING) {
+        return RELAY_SPAN("insufficient_quota");
+    }
     switch (status) {
     case 402:
         return RELAY_SPAN("insufficient_quota");
@@ -55,6 +60,9 @@ relay_span_t relay_openai_error_code(const relay_error_t *error)
     if (error->code == RELAY_ERR_INVALID_RELAY_KEY) {
         return RELAY_SPAN("invalid_api_key");
     }
+    if (error->code == RELAY_ERR_UPSTREAM_BILLING) {
+        return RELAY_SPAN("insufficient_quota");
+    }
     return code.len != 0 ? code : relay_error_name(error->code);
 }
 
@@ -63,7 +71,7 @@ void relay_openai_put_error(relay_buf_t *out, const relay_error_t *error)
     RELAY_PUT(out, "{\"message\":");
     relay_buf_put_json(out, relay_wire_message(error));
     RELAY_PUT(out, ",\"type\":");
-    relay_buf_put_json(out, type_of_status(dialect_status(error)));
+    relay_buf_put_json(out, type_of(error));
     RELAY_PUT(out, ",\"param\":");
     relay_wire_put_json_or_null(out, error->param);
     RELAY_PUT(out, ",\"code\":");

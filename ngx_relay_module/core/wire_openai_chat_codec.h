@@ -46,6 +46,12 @@ void relay_chat_read_event(relay_reader_t *reader, const relay_sse_item_t *item)
 void relay_chat_write_event(relay_writer_t *writer, const relay_stream_event_t *event,
                             relay_buf_t *out);
 
+/* Whether tools of free text go out as functions: what came in this format stays. */
+static inline bool relay_chat_wraps(const relay_chat_writing_t *writing)
+{
+    return !writing->own && (writing->translation->target.flags & RELAY_TARGET_CUSTOM) == 0;
+}
+
 /* The list of messages into the request. */
 bool relay_chat_read_messages(relay_chat_reading_t *reading, relay_json_node_t messages);
 

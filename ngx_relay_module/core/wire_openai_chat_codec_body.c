@@ -21,6 +21,23 @@ static bool has_flag(const relay_chat_writing_t *writing, unsigned flag)
 
 /* ---- tools --------------------------------------------------------------- */
 
+/* A custom tool where the host takes none. */
+static void put_wrapped_function(relay_chat_writing_t *writing, const relay_tool_t *tool)
+{
+    relay_buf_t *out = writing->out;
+
+    RELAY_PUT(out, "{\"type\":\"function\",\"function\":{\"name\":");
+    relay_codec_put_string(out, relay_codec_tool_name(writing->translation, tool->scope, tool->name,
+                                                      true, RELAY_CHAT_NAME_MAX));
+    relay_codec_put_text(out, RELAY_SPAN(",\"description\":"), tool->description);
+    RELAY_PUT(out, ",\"parameters\":");
+    relay_buf_put(out, RELAY_CODEC_WRAPPED_SCHEMA);
+    RELAY_PUT(out, "}}");
+    if (given(tool->grammar)) {
+        relay_codec_drop(writing->translation, RELAY_FIELD_TOOL_GRAMMAR);
+    }
+}
+
 static void put_function(relay_chat_writing_t *writing, const relay_tool_t *tool)
 {
     relay_buf_t *out = writing->out;
@@ -72,18 +89,24 @@ static bool put_tool(relay_chat_writing_t *writing, const relay_tool_t *tool)
             writing->translation, &place,
             RELAY_SPAN("a tool of this type is not supported by the provider of this model"));
     }
-    put_function(writing, tool);
+    if (tool->kind == RELAY_TOOL_CUSTOM && relay_chat_wraps(writing)) {
+        put_wrapped_function(writing, tool);
+    } else {
+        put_function(writing, tool);
+    }
     return note_tool(writing, tool);
 }
 
 static void put_choice_name(relay_chat_writing_t *writing, const relay_name_t *name)
 {
-    relay_buf_put(writing->out, name->custom
+    bool wraps = relay_chat_wraps(writing);
+
+    relay_buf_put(writing->out, name->custom && !wraps
                                     ? RELAY_SPAN("{\"type\":\"custom\",\"custom\":{\"name\":")
                                     : RELAY_SPAN("{\"type\":\"function\",\"function\":{\"name\":"));
     relay_codec_put_string(writing->out,
-                           relay_codec_tool_name(writing->translation, relay_span(NULL, 0),
-                                                 name->name, false, RELAY_CHAT_NAME_MAX));
+                           relay_codec_choice_name(writing->translation, writing->request, name,
+                                                   wraps, RELAY_CHAT_NAME_MAX));
     RELAY_PUT(writing->out, "}}");
 }
 
@@ -222,9 +245,7 @@ static bool put_sampling(relay_chat_writing_t *writing)
                 request->temperature);
     put_sampled(writing, RELAY_FIELD_TOP_P, RELAY_SPAN(",\"top_p\":"), request->top_p);
     if (given(request->top_k) && !has_flag(writing, RELAY_TARGET_TOP_K) && !writing->own) {
-        return relay_codec_refuse_field(
-            writing->translation, RELAY_FIELD_TOP_K,
-            RELAY_SPAN("this field is not supported by the provider of this model"));
+        return relay_codec_unsupported_field(writing->translation, RELAY_FIELD_TOP_K);
     }
     relay_codec_put_value(out, RELAY_SPAN(",\"top_k\":"), request->top_k);
     relay_codec_put_value(out, RELAY_SPAN(",\"frequency_penalty\":"), request->frequency_penalty);

@@ -136,18 +136,35 @@ static relay_stream_event_t delta(const relay_reader_t *reader, unsigned choice)
                                   .block_kind = (relay_block_kind_t)of->kind};
 }
 
+/* A part of a block: its text, and how likely that was, if the provider tells. */
+typedef struct {
+    relay_block_kind_t kind;
+    relay_span_t text;
+    relay_span_t signer;
+    relay_json_value_t logprobs;
+} prose_t;
+
+static void put_part(relay_reader_t *reader, unsigned choice, const prose_t *part)
+{
+    bool likely = part->logprobs.type == RELAY_JSON_ARRAY && relay_wire_says(part->logprobs);
+    relay_stream_event_t event;
+
+    if (part->text.len == 0 && !likely) {
+        return;
+    }
+    open_prose(reader, choice, part->kind, part->signer);
+    event = delta(reader, choice);
+    event.text = part->text;
+    if (likely) {
+        event.logprobs = part->logprobs;
+    }
+    emit(reader, &event);
+}
+
 static void put_prose(relay_reader_t *reader, unsigned choice, relay_block_kind_t kind,
                       relay_span_t text, relay_span_t signer)
 {
-    relay_stream_event_t event;
-
-    if (text.len == 0) {
-        return;
-    }
-    open_prose(reader, choice, kind, signer);
-    event = delta(reader, choice);
-    event.text = text;
-    emit(reader, &event);
+    put_part(reader, choice, &(prose_t){.kind = kind, .text = text, .signer = signer});
 }
 
 static void prose(relay_reader_t *reader, unsigned choice, relay_block_kind_t kind,
@@ -281,12 +298,16 @@ static void begin_tool(relay_reader_t *reader, unsigned choice, uint32_t index,
 /* A whole object instead of a string: an object's text needs its quotes escaped. */
 static relay_span_t quote_object(relay_reader_t *reader, relay_json_value_t object)
 {
+    const relay_failure_t too_long = {
+        .error = {.code = RELAY_ERR_UPSTREAM_INVALID,
+                  .message = RELAY_SPAN("The arguments of a tool call are too long.")}};
     relay_arguments_t arguments = {.text = object.text};
     relay_buf_t measure = relay_buf(NULL, 0), out;
 
     relay_codec_put_quoted(&measure, &arguments);
     reader->kept.len = 0;
     if (!relay_kept_room(&reader->kept, measure.len)) {
+        fail(reader, &too_long);
         return relay_span(NULL, 0);
     }
     out = relay_buf(reader->kept.base, measure.len);
@@ -480,7 +501,31 @@ static void tool_calls(relay_reader_t *reader, unsigned choice, relay_json_value
     }
 }
 
-static void read_delta(relay_reader_t *reader, unsigned choice, relay_json_value_t object)
+/* Text and refusal with the lists of logprobs beside them. */
+static void content(relay_reader_t *reader, unsigned choice, const relay_json_value_t *values,
+                    relay_json_value_t logprobs)
+{
+    static const relay_span_t keys[] = {RELAY_SPAN_INIT("content"), RELAY_SPAN_INIT("refusal")};
+    relay_json_value_t lists[2] = {{RELAY_JSON_ABSENT, {NULL, 0}}, {RELAY_JSON_ABSENT, {NULL, 0}}};
+
+    if (logprobs.type == RELAY_JSON_OBJECT) {
+        relay_json_members(logprobs.text, keys, 2, lists);
+    }
+    if (values[D_CONTENT].type == RELAY_JSON_ARRAY) {
+        typed_content(reader, choice, values[D_CONTENT]);
+    }
+    put_part(reader, choice,
+             &(prose_t){.kind = RELAY_BLOCK_TEXT,
+                        .text = relay_wire_inner(values[D_CONTENT]),
+                        .logprobs = lists[0]});
+    put_part(reader, choice,
+             &(prose_t){.kind = RELAY_BLOCK_REFUSAL,
+                        .text = relay_wire_inner(values[D_REFUSAL]),
+                        .logprobs = lists[1]});
+}
+
+static void read_delta(relay_reader_t *reader, unsigned choice, relay_json_value_t object,
+                       relay_json_value_t logprobs)
 {
     relay_json_value_t values[DELTA_KEYS], old[TOOL_KEYS] = {0};
 
@@ -489,11 +534,7 @@ static void read_delta(relay_reader_t *reader, unsigned choice, relay_json_value
         return;
     }
     reasoning(reader, choice, values);
-    if (values[D_CONTENT].type == RELAY_JSON_ARRAY) {
-        typed_content(reader, choice, values[D_CONTENT]);
-    }
-    prose(reader, choice, RELAY_BLOCK_TEXT, relay_wire_inner(values[D_CONTENT]));
-    prose(reader, choice, RELAY_BLOCK_REFUSAL, relay_wire_inner(values[D_REFUSAL]));
+    content(reader, choice, values, logprobs);
     annotations(reader, choice, values[D_ANNOTATIONS]);
     tool_calls(reader, choice, values[D_TOOL_CALLS]);
     if (values[D_FUNCTION_CALL].type == RELAY_JSON_OBJECT && !reader->over) {
@@ -534,11 +575,11 @@ static void finish(relay_reader_t *reader, unsigned index, relay_stop_t reason)
     emit(reader, &event);
 }
 
-enum { H_INDEX, H_DELTA, H_WHOLE, H_FINISH, H_FAULT, CHOICE_KEYS };
+enum { H_INDEX, H_DELTA, H_WHOLE, H_LOGPROBS, H_FINISH, H_FAULT, CHOICE_KEYS };
 
 static const relay_span_t choice_keys[CHOICE_KEYS] = {
-    RELAY_SPAN_INIT("index"), RELAY_SPAN_INIT("delta"), RELAY_SPAN_INIT("message"),
-    RELAY_SPAN_INIT("finish_reason"), RELAY_SPAN_INIT("error")};
+    RELAY_SPAN_INIT("index"),    RELAY_SPAN_INIT("delta"),         RELAY_SPAN_INIT("message"),
+    RELAY_SPAN_INIT("logprobs"), RELAY_SPAN_INIT("finish_reason"), RELAY_SPAN_INIT("error")};
 
 /* False if the chunk says that the answer failed. */
 static bool read_choice(relay_reader_t *reader, const relay_json_value_t *values)
@@ -546,6 +587,7 @@ static bool read_choice(relay_reader_t *reader, const relay_json_value_t *values
     state_t *state = state_of(reader);
     relay_wire_error_members_t members = {.error = values[H_FAULT]};
     relay_wire_error_t error = {.status = 502};
+    const relay_json_value_t none = {RELAY_JSON_ABSENT, {NULL, 0}};
     uint64_t index = 0;
 
     if (relay_wire_error_read(&members, &error) ||
@@ -562,9 +604,10 @@ static bool read_choice(relay_reader_t *reader, const relay_json_value_t *values
         state->choices[index].last = -1;
         reader->finished = false;
     }
-    read_delta(reader, (unsigned)index, values[H_DELTA]);
+    read_delta(reader, (unsigned)index, values[H_DELTA], values[H_LOGPROBS]);
     if (!reader->over) {
-        read_delta(reader, (unsigned)index, values[H_WHOLE]);
+        read_delta(reader, (unsigned)index, values[H_WHOLE],
+                   values[H_DELTA].type == RELAY_JSON_OBJECT ? none : values[H_LOGPROBS]);
     }
     if (!reader->over && relay_wire_inner(values[H_FINISH]).len != 0) {
         finish(reader, (unsigned)index, relay_chat_stop(relay_wire_inner(values[H_FINISH])));

@@ -459,21 +459,34 @@ static bool put_user(relay_chat_writing_t *writing, const relay_message_t *messa
 
 /* ---- the assistant ------------------------------------------------------- */
 
+/* What is in a call of either kind, from its name on. */
+static void put_called(relay_chat_writing_t *writing, const relay_call_t *call, bool wrapped)
+{
+    relay_buf_t *out = writing->out;
+
+    relay_codec_put_string(out, relay_codec_tool_name(writing->translation, call->scope, call->name,
+                                                      wrapped, RELAY_CHAT_NAME_MAX));
+    relay_buf_put(out, call->free_text && !wrapped ? RELAY_SPAN(",\"input\":")
+                                                   : RELAY_SPAN(",\"arguments\":"));
+    if (wrapped) {
+        relay_codec_put_wrapped_quoted(out, call->arguments.text);
+    } else {
+        relay_codec_put_quoted(out, &call->arguments);
+    }
+}
+
 static void put_call(relay_chat_writing_t *writing, const relay_block_t *block)
 {
     relay_buf_t *out = writing->out;
-    relay_span_t name = relay_codec_tool_name(writing->translation, block->call.scope,
-                                              block->call.name, false, RELAY_CHAT_NAME_MAX);
+    bool wrapped = block->call.free_text && relay_chat_wraps(writing);
 
     RELAY_PUT(out, "{\"id\":");
     relay_codec_put_string(out, block->call.id);
     RELAY_PUT(out, ",\"type\":\"");
-    relay_buf_put(out, block->call.free_text ? RELAY_SPAN("custom\",\"custom\":{\"name\":")
-                                             : RELAY_SPAN("function\",\"function\":{\"name\":"));
-    relay_codec_put_string(out, name);
-    relay_buf_put(out, block->call.free_text ? RELAY_SPAN(",\"input\":")
-                                             : RELAY_SPAN(",\"arguments\":"));
-    relay_codec_put_quoted(out, &block->call.arguments);
+    relay_buf_put(out, block->call.free_text && !wrapped
+                           ? RELAY_SPAN("custom\",\"custom\":{\"name\":")
+                           : RELAY_SPAN("function\",\"function\":{\"name\":"));
+    put_called(writing, &block->call, wrapped);
     RELAY_PUT(out, "}}");
 }
 

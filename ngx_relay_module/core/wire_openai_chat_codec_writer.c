@@ -76,12 +76,29 @@ static void open_chunk(relay_writer_t *writer, relay_buf_t *out, unsigned choice
     RELAY_PUT(out, ",\"delta\":{");
 }
 
-static void close_chunk(relay_writer_t *writer, relay_buf_t *out, relay_span_t reason)
+/* The lists of logprobs: of a refusal in one of their own. */
+static void put_logprobs(relay_buf_t *out, const relay_stream_event_t *event)
 {
-    RELAY_PUT(out, "},\"logprobs\":null,\"finish_reason\":");
+    bool refusal = event->block_kind == RELAY_BLOCK_REFUSAL;
+
+    relay_buf_put(out, refusal ? RELAY_SPAN("},\"logprobs\":{\"content\":null,\"refusal\":")
+                               : RELAY_SPAN("},\"logprobs\":{\"content\":"));
+    relay_buf_put(out, event->logprobs.text);
+    relay_buf_put(out, refusal ? RELAY_SPAN("}") : RELAY_SPAN(",\"refusal\":null}"));
+}
+
+static void end_chunk(relay_writer_t *writer, relay_buf_t *out, relay_span_t reason)
+{
+    RELAY_PUT(out, ",\"finish_reason\":");
     relay_codec_put_string_or_null(out, reason);
     relay_buf_put(out, writer->translation->usage_wanted ? RELAY_SPAN("}],\"usage\":null}\n\n")
                                                          : RELAY_SPAN("}]}\n\n"));
+}
+
+static void close_chunk(relay_writer_t *writer, relay_buf_t *out, relay_span_t reason)
+{
+    RELAY_PUT(out, "},\"logprobs\":null");
+    end_chunk(writer, out, reason);
 }
 
 /* A delta of one member: text behind `name`, which is "name": already. */
@@ -92,6 +109,20 @@ static void put_member(relay_writer_t *writer, relay_buf_t *out, unsigned choice
     relay_buf_put(out, name);
     relay_codec_put_string(out, text);
     close_chunk(writer, out, relay_span(NULL, 0));
+}
+
+static void put_prose(relay_writer_t *writer, relay_buf_t *out, const relay_stream_event_t *event,
+                      relay_span_t name)
+{
+    if (event->logprobs.type != RELAY_JSON_ARRAY) {
+        put_member(writer, out, event->choice, name, event->text);
+        return;
+    }
+    open_chunk(writer, out, event->choice);
+    relay_buf_put(out, name);
+    relay_codec_put_string(out, event->text);
+    put_logprobs(out, event);
+    end_chunk(writer, out, relay_span(NULL, 0));
 }
 
 static void greet(relay_writer_t *writer, relay_buf_t *out, unsigned choice)
@@ -330,12 +361,12 @@ static void put_delta(relay_writer_t *writer, relay_buf_t *out, const relay_stre
         if (event->citation != NULL) {
             put_citation(writer, out, event);
         } else {
-            put_member(writer, out, event->choice, RELAY_SPAN("\"content\":"), event->text);
+            put_prose(writer, out, event, RELAY_SPAN("\"content\":"));
         }
         break;
     case RELAY_BLOCK_REFUSAL:
         state_of(writer)->choices[event->choice].explained = true;
-        put_member(writer, out, event->choice, RELAY_SPAN("\"refusal\":"), event->text);
+        put_prose(writer, out, event, RELAY_SPAN("\"refusal\":"));
         break;
     case RELAY_BLOCK_THINKING:
         thinking(writer, out, event);

@@ -2,6 +2,7 @@
  * OpenAI Embeddings: whole answers only. Reached through the registry only.
  */
 
+#include "float_vector.h"
 #include "wire_openai.h"
 #include "wire_support.h"
 
@@ -141,22 +142,6 @@ static void store_float(uint8_t bytes[4], int value)
     }
 }
 
-static void put_base64(relay_buf_t *out, const uint8_t *bytes, size_t len)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < len; i += 3) {
-        size_t have = len - i < 3 ? len - i : 3;
-        uint32_t group = (uint32_t)bytes[i] << 16;
-        group |= have > 1 ? (uint32_t)bytes[i + 1] << 8 : 0;
-        group |= have > 2 ? bytes[i + 2] : 0;
-        for (size_t k = 0; k < 4; k++) {
-            relay_buf_put_byte(out,
-                               (uint8_t)(k <= have ? digits[group >> (18 - 6 * k) & 63] : '='));
-        }
-    }
-}
-
 static void put_packed(relay_buf_t *out, uint64_t seed)
 {
     uint8_t bytes[DIMENSIONS * 4];
@@ -165,7 +150,7 @@ static void put_packed(relay_buf_t *out, uint64_t seed)
         store_float(bytes + 4 * i, component(seed, i));
     }
     RELAY_PUT(out, "\"");
-    put_base64(out, bytes, sizeof(bytes));
+    relay_vector_put_base64(out, relay_span(bytes, sizeof(bytes)));
     RELAY_PUT(out, "\"");
 }
 

@@ -22,9 +22,7 @@ static bool has_flag(const relay_responses_writing_t *writing, unsigned flag)
 
 static bool refuse_field(relay_responses_writing_t *writing, relay_field_t field)
 {
-    return relay_codec_refuse_field(
-        writing->translation, field,
-        RELAY_SPAN("this field is not supported by the provider of this model"));
+    return relay_codec_unsupported_field(writing->translation, field);
 }
 
 /* ---- tools --------------------------------------------------------------- */
@@ -115,8 +113,8 @@ static void put_choice_name(relay_responses_writing_t *writing, const relay_name
     relay_buf_put(writing->out, name->custom ? RELAY_SPAN("{\"type\":\"custom\",\"name\":")
                                              : RELAY_SPAN("{\"type\":\"function\",\"name\":"));
     relay_codec_put_string(writing->out,
-                           relay_codec_tool_name(writing->translation, relay_span(NULL, 0),
-                                                 name->name, false, RELAY_RESPONSES_NAME_MAX));
+                           relay_codec_choice_name(writing->translation, writing->request, name,
+                                                   false, RELAY_RESPONSES_NAME_MAX));
     RELAY_PUT(writing->out, "}");
 }
 

@@ -6,7 +6,7 @@
 #include "wire_openai_responses_codec_item.h"
 
 /* What an item and its events are beside texts; how often they repeat these. */
-enum { ITEM_ROOM = 2048, REPEATS = 6 };
+enum { ITEM_ROOM = 2048, REPEATS = 4 };
 
 /* ---- what is kept -------------------------------------------------------- */
 
@@ -32,11 +32,29 @@ relay_span_t relay_responses_kept_text(relay_writer_t *writer)
                                     : relay_span(writer->kept.base + from, writer->kept.len - from);
 }
 
+relay_span_t relay_responses_kept_logprobs(relay_writer_t *writer)
+{
+    return writer->aside.len == 0 ? relay_span(NULL, 0)
+                                  : relay_span(writer->aside.base, writer->aside.len);
+}
+
+/* The entries of the list, without its brackets. */
+void relay_responses_keep_logprobs(relay_writer_t *writer, relay_span_t list)
+{
+    relay_span_t comma = writer->aside.len != 0 ? RELAY_SPAN(",") : RELAY_SPAN("");
+
+    if (!relay_kept_put(&writer->aside, comma) ||
+        !relay_kept_put(&writer->aside, relay_span(list.base + 1, list.len - 2))) {
+        writer->failed = true;
+    }
+}
+
 void relay_responses_settle(relay_writer_t *writer)
 {
     size_t items_len = relay_responses_state(writer)->items_len;
 
-    writer->owed = items_len + REPEATS * (writer->kept.len - items_len) + ITEM_ROOM;
+    writer->owed =
+        items_len + REPEATS * (writer->kept.len - items_len + writer->aside.len) + ITEM_ROOM;
 }
 
 void relay_responses_keep_text(relay_writer_t *writer, relay_span_t text)
@@ -127,7 +145,9 @@ void relay_responses_put_part(relay_writer_t *writer, relay_buf_t *out, bool don
     relay_codec_put_string(out, text);
     RELAY_PUT(out, ",\"annotations\":[");
     relay_buf_put(out, done ? relay_responses_kept_head(writer) : relay_span(NULL, 0));
-    RELAY_PUT(out, "],\"logprobs\":[]}");
+    RELAY_PUT(out, "],\"logprobs\":[");
+    relay_buf_put(out, done ? relay_responses_kept_logprobs(writer) : relay_span(NULL, 0));
+    RELAY_PUT(out, "]}");
 }
 
 void relay_responses_put_summary(relay_writer_t *writer, relay_buf_t *out, bool done)
@@ -242,4 +262,5 @@ void relay_responses_keep_item(relay_writer_t *writer, relay_span_t status)
     state->items_len += out.len;
     state->head_len = 0;
     kept->len = state->items_len;
+    writer->aside.len = 0;
 }

@@ -8,6 +8,7 @@
  *   kept: items, as they go out | head | text
  *   head: of a call its name and id; of text its annotations; of thinking its
  *         signature
+ *   aside: of text its logprobs
  */
 
 #ifndef RELAY_WIRE_OPENAI_RESPONSES_CODEC_ITEM_H
@@ -63,8 +64,10 @@ static inline relay_responses_writer_t *relay_responses_state(relay_writer_t *wr
 relay_span_t relay_responses_kept_items(relay_writer_t *writer);
 relay_span_t relay_responses_kept_head(relay_writer_t *writer);
 relay_span_t relay_responses_kept_text(relay_writer_t *writer);
+relay_span_t relay_responses_kept_logprobs(relay_writer_t *writer);
 void relay_responses_keep_head(relay_writer_t *writer, relay_span_t text);
 void relay_responses_keep_text(relay_writer_t *writer, relay_span_t text);
+void relay_responses_keep_logprobs(relay_writer_t *writer, relay_span_t list);
 void relay_responses_keep_annotation(relay_writer_t *writer, const relay_citation_t *citation);
 /* The item as it went out takes the place of its parts. */
 void relay_responses_keep_item(relay_writer_t *writer, relay_span_t status);

@@ -158,11 +158,7 @@ relay_responses_called_t relay_responses_called(const relay_translation_t *trans
 void relay_responses_put_search(relay_translation_t *translation, relay_buf_t *out,
                                 const relay_arguments_t *arguments)
 {
-    if (!relay_codec_put_object(translation, out, arguments)) {
-        RELAY_PUT(out, "{\"raw_arguments\":");
-        relay_codec_put_quoted(out, arguments);
-        RELAY_PUT(out, "}");
-    }
+    relay_codec_put_input(translation, out, arguments);
 }
 
 /* ---- ids ----------------------------------------------------------------- */

@@ -196,11 +196,11 @@ bool relay_responses_read_tools(relay_responses_reading_t *reading, relay_json_n
 
 /* ---- the choice among them ----------------------------------------------- */
 
-enum { C_TYPE, C_NAME, C_MODE, C_TOOLS, CHOICE_KEYS };
+enum { C_TYPE, C_NAME, C_NAMESPACE, C_MODE, C_TOOLS, CHOICE_KEYS };
 
 static const relay_span_t choice_keys[CHOICE_KEYS] = {
-    RELAY_SPAN_INIT("type"), RELAY_SPAN_INIT("name"), RELAY_SPAN_INIT("mode"),
-    RELAY_SPAN_INIT("tools")};
+    RELAY_SPAN_INIT("type"), RELAY_SPAN_INIT("name"), RELAY_SPAN_INIT("namespace"),
+    RELAY_SPAN_INIT("mode"), RELAY_SPAN_INIT("tools")};
 
 /* {"type":"function","name":…} or {"type":"custom","name":…}; false for others. */
 static bool read_choice_name(relay_responses_reading_t *reading, const relay_json_node_t *nodes,
@@ -216,6 +216,7 @@ static bool read_choice_name(relay_responses_reading_t *reading, const relay_jso
     }
     name = relay_codec_name(reading->translation, tail, text);
     if (name != NULL) {
+        name->scope = relay_json_content(reading->tree, nodes[C_NAMESPACE]);
         name->custom = custom;
     }
     return name != NULL;

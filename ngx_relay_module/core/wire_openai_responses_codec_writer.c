@@ -113,7 +113,8 @@ static void show(relay_writer_t *writer, relay_buf_t *out)
 }
 
 /* A fragment; summary and part come from ensure. */
-static void put_delta(relay_writer_t *writer, relay_buf_t *out, relay_span_t text)
+static void put_delta(relay_writer_t *writer, relay_buf_t *out, relay_span_t text,
+                      relay_span_t logprobs)
 {
     const relay_responses_writer_t *state = relay_responses_state(writer);
 
@@ -141,8 +142,11 @@ static void put_delta(relay_writer_t *writer, relay_buf_t *out, relay_span_t tex
                                                               : RELAY_SPAN(",\"content_index\":0"));
     RELAY_PUT(out, ",\"delta\":");
     relay_codec_put_string(out, text);
-    relay_buf_put(out, state->kind == RELAY_BLOCK_TEXT ? RELAY_SPAN(",\"logprobs\":[]}\n\n")
-                                                       : RELAY_SPAN("}\n\n"));
+    if (state->kind == RELAY_BLOCK_TEXT) {
+        RELAY_PUT(out, ",\"logprobs\":");
+        relay_buf_put(out, logprobs.len != 0 ? logprobs : RELAY_SPAN("[]"));
+    }
+    RELAY_PUT(out, "}\n\n");
 }
 
 static void keep_call(relay_writer_t *writer, const relay_stream_event_t *event,
@@ -261,14 +265,16 @@ static void take_signature(relay_writer_t *writer, relay_buf_t *out,
     relay_responses_keep_head(writer, event->signature);
 }
 
-static void take_text(relay_writer_t *writer, relay_buf_t *out, relay_span_t text)
+static void take_part(relay_writer_t *writer, relay_buf_t *out, relay_span_t text,
+                      relay_json_value_t logprobs)
 {
     relay_responses_writer_t *state = relay_responses_state(writer);
     bool first = relay_responses_kept_text(writer).len == 0;
+    bool likely = logprobs.type == RELAY_JSON_ARRAY && state->kind == RELAY_BLOCK_TEXT;
     bool whole = state->kind == RELAY_BLOCK_TOOL_CALL &&
                  (state->wrapped || state->call == RELAY_RESPONSES_TOOL_SEARCH);
 
-    if (text.len == 0) {
+    if (text.len == 0 && !likely) {
         return;
     }
     show(writer, out);
@@ -276,9 +282,17 @@ static void take_text(relay_writer_t *writer, relay_buf_t *out, relay_span_t tex
         put_summary_added(writer, out);
     }
     relay_responses_keep_text(writer, text);
-    if (!whole) {
-        put_delta(writer, out, text);
+    if (likely) {
+        relay_responses_keep_logprobs(writer, logprobs.text);
     }
+    if (!whole) {
+        put_delta(writer, out, text, likely ? logprobs.text : relay_span(NULL, 0));
+    }
+}
+
+static void take_text(relay_writer_t *writer, relay_buf_t *out, relay_span_t text)
+{
+    take_part(writer, out, text, (relay_json_value_t){RELAY_JSON_ABSENT, {NULL, 0}});
 }
 
 static void go_on(relay_writer_t *writer, relay_buf_t *out, const relay_stream_event_t *event)
@@ -295,7 +309,7 @@ static void go_on(relay_writer_t *writer, relay_buf_t *out, const relay_stream_e
         }
         return;
     }
-    take_text(writer, out, event->text);
+    take_part(writer, out, event->text, event->logprobs);
     if (event->signature.len != 0 && state->kind == RELAY_BLOCK_THINKING) {
         take_signature(writer, out, event);
     }
@@ -325,7 +339,7 @@ static void complete_call(relay_writer_t *writer, relay_buf_t *out)
     if (state->wrapped) {
         unwrap(writer);
         if (relay_responses_kept_text(writer).len != 0) {
-            put_delta(writer, out, relay_responses_kept_text(writer));
+            put_delta(writer, out, relay_responses_kept_text(writer), relay_span(NULL, 0));
         }
     } else if (state->call == RELAY_RESPONSES_FUNCTION &&
                relay_responses_kept_text(writer).len == 0) {
@@ -385,7 +399,12 @@ static void put_text_done(relay_writer_t *writer, relay_buf_t *out)
     relay_buf_put(out, refusal ? RELAY_SPAN(",\"content_index\":0,\"refusal\":")
                                : RELAY_SPAN(",\"content_index\":0,\"text\":"));
     relay_codec_put_string(out, relay_responses_kept_text(writer));
-    relay_buf_put(out, refusal ? RELAY_SPAN("}\n\n") : RELAY_SPAN(",\"logprobs\":[]}\n\n"));
+    if (!refusal) {
+        RELAY_PUT(out, ",\"logprobs\":[");
+        relay_buf_put(out, relay_responses_kept_logprobs(writer));
+        RELAY_PUT(out, "]");
+    }
+    RELAY_PUT(out, "}\n\n");
     PUT_HEAD(writer, out, "response.content_part.done");
     relay_responses_put_place(writer, out);
     RELAY_PUT(out, ",\"content_index\":0,\"part\":");

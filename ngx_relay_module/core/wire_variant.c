@@ -6,6 +6,7 @@
 #include "wire_variant.h"
 #include "wire_anthropic.h"
 #include "wire_bedrock_converse.h"
+#include "wire_embed.h"
 #include "wire_gemini.h"
 #include "wire_openai.h"
 
@@ -86,6 +87,35 @@ static const relay_variant_t variants[] = {
         .name = RELAY_SPAN_INIT("azure-openai-embeddings"),
         .wire = &relay_wire_openai_embeddings,
         .path = RELAY_SPAN_INIT("/openai/deployments/{model}/embeddings?api-version=2024-10-21"),
+    },
+    {
+        .name = RELAY_SPAN_INIT("gemini-embed"),
+        .wire = &relay_wire_gemini_embed,
+        .path = RELAY_SPAN_INIT("/models/{model}:batchEmbedContents"),
+        .model_in_path = true,
+    },
+    {
+        .name = RELAY_SPAN_INIT("vertex-embed"),
+        .wire = &relay_wire_vertex_embed,
+        .path = RELAY_SPAN_INIT("/publishers/google/models/{model}:predict"),
+        .model_in_path = true,
+    },
+    {
+        .name = RELAY_SPAN_INIT("bedrock-titan-embed"),
+        .wire = &relay_wire_bedrock_titan_embed,
+        .path = RELAY_SPAN_INIT("/model/{model}/invoke"),
+        .model_in_path = true,
+    },
+    {
+        .name = RELAY_SPAN_INIT("cohere-embed"),
+        .wire = &relay_wire_cohere_embed,
+        .path = RELAY_SPAN_INIT("/v2/embed"),
+    },
+    {
+        .name = RELAY_SPAN_INIT("bedrock-cohere-embed"),
+        .wire = &relay_wire_cohere_embed,
+        .path = RELAY_SPAN_INIT("/model/{model}/invoke"),
+        .model_in_path = true,
     },
 };
 

@@ -12,7 +12,8 @@
  *   ngx_http_relay_body.c      reading and inflating the request body
  *   ngx_http_relay_attempt.c   one try at a candidate: peer callbacks
  *   ngx_http_relay_request.c   the request of a try: line, headers, body
- *   ngx_http_relay_translate.h attempts in another format than the caller's
+ *   ngx_http_relay_translate.h attempts in another format than the caller's:
+ *                              request and whole answers, streams
  *   ngx_http_relay_endpoint.c  addresses and idle connections of a host
  *   ngx_http_relay_tls.c       TLS profiles, shared by endpoints
  *   ngx_http_relay_resolve.c   names to addresses, off the request path

@@ -131,7 +131,7 @@ ngx_http_relay_judge(ngx_http_relay_ctx_t *ctx)
 }
 
 
-/* binary events only from a host whose format has them: for others they are bytes */
+/* binary events only from a host whose format has them; else they are bytes */
 
 static ngx_uint_t
 ngx_http_relay_is_stream(ngx_http_relay_try_t *attempt)
@@ -592,6 +592,10 @@ ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx, relay_span_t body)
     }
 
     ctx->attempt.candidate->wire->answer(body, &answer);
+
+    if (failure->retry_after == 0 && answer.retry_after_s) {
+        failure->retry_after = ngx_min(answer.retry_after_s, 60);
+    }
 
     if (answer.message.len == 0) {
         return NGX_OK;

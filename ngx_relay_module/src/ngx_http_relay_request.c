@@ -302,8 +302,10 @@ ngx_http_relay_variant_edits(ngx_http_relay_ctx_t *ctx,
 
         ngx_memzero(&error, sizeof(relay_error_t));
 
+        /* of ours, so it is valid; of the model only its place matters */
+
         if (relay_envelope_read_path(ngx_http_relay_span(outgoing->body),
-                                     ngx_http_relay_span(&ctx->model),
+                                     RELAY_SPAN("model"),
                                      ctx->envelope.streaming, &envelope,
                                      &scratch, &error)
             != RELAY_ERR_NONE)

@@ -168,12 +168,15 @@ static void check_streams(relay_translation_t *translation, relay_span_t text, u
     free(cut.base);
 }
 
-/* In the order that the corpus has them by number. */
+/* In their own order, which the corpus goes by. */
 static const relay_codec_t *codec_at(unsigned number)
 {
-    static const char *const names[] = {"openai-chat", "anthropic-messages", "openai-responses"};
+    unsigned count = 0;
 
-    return relay_codec_find(relay_wire_cstring(names[number % (sizeof(names) / sizeof(names[0]))]));
+    while (relay_codec_at(count) != NULL) {
+        count++;
+    }
+    return relay_codec_at(number % count);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -183,6 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     block_t *blocks = NULL;
     relay_arena_t arena = {allocate, &blocks};
     relay_translation_t translation = {.arena = &arena, .request_id = RELAY_SPAN("0")};
+    bool embeddings;
     relay_span_t text;
 
     if (size < 3) {
@@ -191,12 +195,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text = relay_span(data + 3, size - 3);
     translation.caller = codec_at(data[0] & 15);
     translation.upstream = codec_at(data[0] >> 4);
+    embeddings = translation.caller->embeddings != NULL;
+    if (embeddings != (translation.upstream->embeddings != NULL)) {
+        return 0; /* nobody asks for this */
+    }
     translation.usage_wanted = (data[1] & 1) != 0;
     translation.unsigned_thinking = (data[1] & 2) != 0;
     translation.old_calls = (data[1] & 4) != 0;
     translation.target.flags = (data[1] & 8) != 0 ? RELAY_TARGET_BUDGET : RELAY_TARGET_ADAPTIVE;
     translation.strict = (data[1] & 16) != 0;
-    check_streams(&translation, text, data[2]);
+    translation.target.flags |= (data[1] & 32) != 0 ? RELAY_TARGET_CUSTOM : 0;
+    translation.target.model = (data[1] & 64) != 0 ? RELAY_SPAN("anthropic.x") : RELAY_SPAN("");
+    if (!embeddings) {
+        check_streams(&translation, text, data[2]);
+    }
     check_bodies(&translation, text);
     release(blocks);
     return 0;

@@ -243,7 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2) {
         return 0;
     }
-    wire = relay_wire_at((data[0] & 3u) | (data[0] & 8u) >> 1);
+    wire = relay_wire_at((data[0] & 3u) | (data[0] & 0x38u) >> 1);
     if (wire == NULL) {
         return 0;
     }

@@ -1,7 +1,8 @@
 /*
  * What streams have to look like to the strictest of their clients: lifecycle of
- * Messages, chunks of Chat Completions, sequence of Responses. For test_translate_*.c and the fuzz
- * target; each function returns NULL, or what is wrong with the text.
+ * Messages, chunks of Chat Completions, sequence of Responses, chunks of Gemini. For
+ * test_translate_*.c and the fuzz target; each function returns NULL, or what is wrong
+ * with the text.
  */
 
 #ifndef RELAY_TEST_STREAM_CHECK_H
@@ -12,7 +13,13 @@
 #include "sse.h"
 #include "wire_support.h"
 
-typedef enum { STREAM_MESSAGES = 0, STREAM_CHAT, STREAM_RESPONSES } stream_format_t;
+typedef enum {
+    STREAM_MESSAGES = 0,
+    STREAM_CHAT,
+    STREAM_RESPONSES,
+    STREAM_GEMINI,
+    STREAM_NOBODY /* a format without callers: one error */
+} stream_format_t;
 
 typedef struct {
     bool ended;   /* the terminal event of a good answer came */
@@ -208,7 +215,7 @@ static const char *stream_messages_event(stream_messages_t *state, const relay_s
 
 /* ---- Chat Completions ------------------------------------------------------ */
 
-enum { STREAM_CHOICES = 8, STREAM_CALLS = 256 };
+enum { STREAM_CHOICES = 128, STREAM_CALLS = 256 };
 
 typedef struct {
     stream_check_t *check;
@@ -401,6 +408,8 @@ static const char *stream_responses_members(stream_responses_t *state, relay_jso
         STREAM_REQUIRE(relay_wire_says(stream_member(item, "status")), "status of an item");
     } else if (strcmp(state->kind, "reasoning") == 0) {
         STREAM_REQUIRE(stream_member(item, "summary").type == RELAY_JSON_ARRAY, "summary");
+    } else if (search && !stream_is(stream_member(item, "execution"), "client")) {
+        return NULL; /* the provider's own search: nobody answers it */
     } else if (search || custom || strcmp(state->kind, "function_call") == 0) {
         STREAM_REQUIRE(relay_wire_says(stream_member(item, "call_id")), "a call without id");
         STREAM_REQUIRE(search || stream_member(item, "name").type == RELAY_JSON_STRING,
@@ -612,6 +621,8 @@ static const char *stream_responses_event(stream_responses_t *state, const relay
                : stream_responses_within(state, data, type);
 }
 
+#include "stream_check_gemini.h"
+
 /* ---- any of them ------------------------------------------------------------ */
 
 typedef struct {
@@ -619,6 +630,7 @@ typedef struct {
     stream_messages_t messages;
     stream_chat_t chat;
     stream_responses_t responses;
+    stream_gemini_t gemini;
 } stream_state_t;
 
 static const char *stream_check_done(stream_chat_t *chat)
@@ -645,6 +657,12 @@ static const char *stream_check_item(const relay_sse_item_t *item, stream_state_
         return stream_chat_event(&state->chat, item, data);
     case STREAM_RESPONSES:
         return stream_responses_event(&state->responses, item, data);
+    case STREAM_GEMINI:
+        return stream_gemini_event(&state->gemini, item, data);
+    case STREAM_NOBODY:
+        STREAM_REQUIRE(!state->gemini.check->errored, "something behind the error");
+        state->gemini.check->errored = true;
+        return NULL;
     default:
         return stream_messages_event(&state->messages, item, data);
     }
@@ -653,9 +671,17 @@ static const char *stream_check_item(const relay_sse_item_t *item, stream_state_
 /* The format that is checked for answers in `wire`. */
 __attribute__((unused)) static stream_format_t stream_format(const relay_wire_t *wire)
 {
-    return relay_span_eq(wire->name, RELAY_SPAN("openai-chat"))        ? STREAM_CHAT
-           : relay_span_eq(wire->name, RELAY_SPAN("openai-responses")) ? STREAM_RESPONSES
-                                                                       : STREAM_MESSAGES;
+    static const char *const names[] = {[STREAM_MESSAGES] = "anthropic-messages",
+                                        [STREAM_CHAT] = "openai-chat",
+                                        [STREAM_RESPONSES] = "openai-responses",
+                                        [STREAM_GEMINI] = "gemini"};
+    unsigned format = 0;
+
+    while (format < STREAM_NOBODY &&
+           !relay_span_eq(wire->name, relay_wire_cstring(names[format]))) {
+        format++;
+    }
+    return (stream_format_t)format;
 }
 
 __attribute__((unused)) static const char *stream_check(relay_span_t text, stream_format_t format,
@@ -664,7 +690,8 @@ __attribute__((unused)) static const char *stream_check(relay_span_t text, strea
     stream_state_t state = {.format = format,
                             .messages = {.check = check},
                             .chat = {.check = check},
-                            .responses = {.check = check}};
+                            .responses = {.check = check},
+                            .gemini = {.check = check}};
     relay_sse_t sse;
     relay_sse_item_t item;
     relay_sse_status_t status;

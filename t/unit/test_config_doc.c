@@ -62,7 +62,8 @@ static void show(const relay_config_fault_t *fault)
     " '00d402d7f382f5209357649631365922853062107e48343f8fb493879924e6e0': 1},\n"                   \
     "'pools': {'p': {'members': ['k1', {'key': 'k2', 'weight': 7, 'priority': 3}]}, 'q': {}},\n"   \
     "'policies': {'x': {'pools': ['q', 'p'], 'allow': ['m*'], 'deny': ['m-9'], 'hosts': ['?'],\n"  \
-    "  'passthrough': true, 'strict': true, 'max_attempts': 16, 'timeouts': {'idle_ms': 5}}, 'plain': {}},\n"      \
+    "  'passthrough': true, 'strict': true, 'max_attempts': 16, 'timeouts': {'idle_ms': 5}}, "     \
+    "'plain': {}},\n"                                                                              \
     "'relay_keys': {\n"                                                                            \
     " 'one': {'policy': 'x', 'key': 'rly_01234567ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef3bgdHc',\n"       \
     "  'models': ['m-1'], 'expires_at': '2027-01-01T00:00:00Z', 'disabled': true},\n"              \

@@ -71,6 +71,9 @@ static void classes_are_as_agreed(void **state)
         {RELAY_ERR_UPSTREAM_KEY, "upstream_key", 502},
         {RELAY_ERR_UPSTREAM_CUT, "upstream_cut", 502},
         {RELAY_ERR_UPSTREAM_ERROR, "upstream_error", 502},
+        {RELAY_ERR_CONTEXT_LENGTH, "context_length_exceeded", 400},
+        {RELAY_ERR_UPSTREAM_BILLING, "upstream_billing", 429},
+        {RELAY_ERR_UPSTREAM_OVERLOADED, "upstream_overloaded", 503},
         {RELAY_ERR_SHUTTING_DOWN, "shutting_down", 503},
         {RELAY_ERR_INTERNAL, "internal_error", 500},
     };

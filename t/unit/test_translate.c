@@ -64,9 +64,9 @@ static void what_would_change_the_answer_is_refused(void **state)
                           "provider of this model");
     }
     translate_refused(MESSAGES, CHAT, "{\"max_tokens\":1,\"top_k\":3," HI "}",
-                      RELAY_ERR_INVALID_FIELD, "top_k", "not supported");
+                      RELAY_ERR_INVALID_FIELD, "top_k", "Extra inputs are not permitted");
     translate_refused(MESSAGES, CHAT, "{\"max_tokens\":1,\"mcp_servers\":[{\"a\":1}]," HI "}",
-                      RELAY_ERR_INVALID_FIELD, "mcp_servers", "not supported");
+                      RELAY_ERR_INVALID_FIELD, "mcp_servers", "Extra inputs are not permitted");
     translate_refused(MESSAGES, CHAT, "{\"max_tokens\":0," HI "}", RELAY_ERR_INVALID_FIELD,
                       "max_tokens", "0 is not supported");
 }
@@ -97,6 +97,16 @@ static void hints_are_dropped_by_name_each_once(void **state)
                       "messages.name, seed, verbosity, metadata, service_tier, store, x?y");
 }
 
+/* The last error as its caller gets it. */
+static relay_span_t relay_error_body(translate_t *run)
+{
+    static uint8_t bytes[1024];
+    relay_buf_t out = relay_buf(bytes, sizeof(bytes));
+
+    run->translation.caller->wire->dialect->error(&out, &run->translation.error, RELAY_SPAN("r1"));
+    return relay_buf_span(&out);
+}
+
 static void strict_refuses_what_would_be_dropped(void **state)
 {
     translate_t run;
@@ -111,6 +121,38 @@ static void strict_refuses_what_would_be_dropped(void **state)
     translate_same(run.translation.error.param, "seed");
     translate_same(run.translation.error.message,
                    "Not supported by the provider of this model: seed, store");
+    translate_close(&run);
+
+    /* clients of Messages take the field out of this sentence and try without it */
+    translate_open(&run, MESSAGES, CHAT);
+    run.translation.strict = true;
+    assert_int_equal(
+        relay_translate_request(&run.translation,
+                                RELAY_SPAN("{\"model\":\"m\",\"max_tokens\":1,"
+                                           "\"context_management\":{\"edits\":[{\"type\":\"x\"}]},"
+                                           "\"inference_geo\":\"us\"," HI "}"),
+                                &out),
+        RELAY_ERR_INVALID_FIELD);
+    translate_same(run.translation.error.message,
+                   "context_management: Extra inputs are not permitted; inference_geo: Extra "
+                   "inputs are not permitted");
+    translate_same(relay_error_body(&run), "{\"type\":\"error\",\"error\":{\"type\":"
+                                           "\"invalid_request_error\",\"message\":"
+                                           "\"context_management: Extra inputs are not permitted; "
+                                           "inference_geo: Extra inputs are not permitted\"},"
+                                           "\"request_id\":\"r1\"}");
+    translate_close(&run);
+
+    translate_open(&run, MESSAGES, CHAT);
+    assert_int_equal(relay_translate_request(
+                         &run.translation,
+                         RELAY_SPAN("{\"model\":\"m\",\"max_tokens\":1,\"messages\":[{\"role\":"
+                                    "\"user\",\"content\":\"hi\"},{\"role\":\"robot\",\"content\":"
+                                    "\"hi\"}]}"),
+                         &out),
+                     RELAY_ERR_INVALID_FIELD);
+    translate_has(relay_error_body(&run),
+                  "\"messages.1.role: Input should be 'user' or 'assistant'\"");
     translate_close(&run);
 
     /* a change of form is no loss */
@@ -232,7 +274,7 @@ static void errors_keep_status_and_message(void **state)
     translate_same(relay_translate_error(&run.translation, RELAY_SPAN("<html>502</html>"), 529,
                                          RELAY_SPAN("r1")),
                    "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":"
-                   "\"The provider answered with an error.\"},\"request_id\":\"r1\"}");
+                   "\"The provider is overloaded. Try again later.\"},\"request_id\":\"r1\"}");
     translate_close(&run);
 }
 

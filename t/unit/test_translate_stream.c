@@ -175,6 +175,68 @@ static void kept_bytes_grow_to_their_bound(void **state)
     assert_int_equal(kept.len, 0);
 }
 
+/* ---- answers that are repeated at their end -------------------------------- */
+
+#define PIECE_OF(what) "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{" what "}}]}\n\n"
+
+/* A chunk with so much text. */
+static size_t put_piece(char *at, size_t size)
+{
+    static const char before[] =
+        "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"";
+    static const char behind[] = "\"}}]}\n\n";
+
+    memcpy(at, before, sizeof(before) - 1);
+    memset(at + sizeof(before) - 1, 'x', size);
+    memcpy(at + sizeof(before) - 1 + size, behind, sizeof(behind) - 1);
+    return sizeof(before) - 1 + size + sizeof(behind) - 1;
+}
+
+static void what_is_too_long_to_be_kept_is_told(void **state)
+{
+    static const char *text = PIECE_OF("\"content\":\"0123456789012345678901234567890123\"")
+        PIECE_OF("\"content\":\"0123456789012345678901234567890123\"")
+            PIECE_OF("\"content\":\"0123456789012345678901234567890123\"");
+    translate_stream_t out;
+    stream_check_t check;
+    translate_t run;
+
+    (void)state;
+    translate_open(&run, RESPONSES, CHAT);
+    out = translate_run(&run.translation, relay_wire_cstring(text), strlen(text), 80);
+    assert_null(stream_check(relay_buf_span(&out.output.buf), STREAM_RESPONSES, &check));
+    assert_true(check.errored && out.failed);
+    translate_has(relay_buf_span(&out.output.buf), "is too long to be kept until its end");
+    free(out.output.buf.base);
+    translate_close(&run);
+}
+
+static void an_answer_of_16_mb_is_repeated_whole(void **state)
+{
+    enum { PIECE = 64 << 10, PIECES = 256 };
+    char *text = malloc((size_t)PIECES * (PIECE + 128) + 1024), *at = text;
+    translate_stream_t out;
+    stream_check_t check;
+    translate_t run;
+
+    (void)state;
+    assert_non_null(text);
+    for (size_t i = 0; i < PIECES; i++) {
+        at += put_piece(at, PIECE);
+    }
+    at += snprintf(at, 1024,
+                   "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+                   "data: [DONE]\n\n");
+    translate_open(&run, RESPONSES, CHAT);
+    out = translate_run(&run.translation, relay_span(text, (size_t)(at - text)), SIZE_MAX,
+                        RELAY_KEPT_MAX);
+    assert_null(stream_check(relay_buf_span(&out.output.buf), STREAM_RESPONSES, &check));
+    assert_true(check.ended && !out.failed);
+    free(out.output.buf.base);
+    free(text);
+    translate_close(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +246,8 @@ int main(void)
         cmocka_unit_test(without_room_the_stream_fails),
         cmocka_unit_test(a_live_stream_is_small),
         cmocka_unit_test(kept_bytes_grow_to_their_bound),
+        cmocka_unit_test(what_is_too_long_to_be_kept_is_told),
+        cmocka_unit_test(an_answer_of_16_mb_is_repeated_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

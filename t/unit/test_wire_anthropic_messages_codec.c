@@ -84,12 +84,14 @@ static void results_come_first_in_one_turn(void **state)
                  "\"content\":[{\"type\":\"text\",\"text\":\"one\"}]},{\"type\":\"text\",\"text\":"
                  "\"and\"}]}]}",
             "");
-    translate_refused(CHAT, MESSAGES,
-                      IN("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"function\":"
-                         "{\"name\":\"f\",\"arguments\":\"{\\\"a\"}}]},{\"role\":\"tool\","
-                         "\"tool_call_id\":\"c\"}]"),
-                      RELAY_ERR_INVALID_FIELD, "messages[0].tool_calls[0].function.arguments",
-                      "JSON object");
+    request(plain,
+            IN("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"function\":{\"name\":\"f\","
+               "\"arguments\":\"{\\\"a\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"c\"}]"),
+            HEAD "\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\","
+                 "\"id\":\"c\",\"name\":\"f\",\"input\":{\"raw_arguments\":\"{\\\"a\"}}]},"
+                 "{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":"
+                 "\"c\"}]}]}",
+            "changed=messages.tool_calls");
 }
 
 static void blank_text_is_left_out_and_neighbours_merge(void **state)

@@ -3,6 +3,7 @@
 #include "translate_check.h"
 
 #define CONVERSE "bedrock-converse"
+#define CLAUDE   RELAY_SPAN("us.anthropic.claude-sonnet-4-v1:0")
 
 /* ---- messages ------------------------------------------------------------ */
 
@@ -413,6 +414,7 @@ static void a_stream_arrives_as_messages(void **state)
 
     (void)state;
     translate_open(&run, MESSAGES, CONVERSE);
+    run.translation.target.model = CLAUDE;
     out = translate_stream(&run.translation, load("converse_thinking_tools.sse"), &check);
     assert_true(check.ended);
     assert_int_equal(check.blocks, 5);
@@ -517,6 +519,7 @@ static void odd_streams_stay_streams(void **state)
         stream_check_t check;
         translate_t run;
         translate_open(&run, MESSAGES, CONVERSE);
+        run.translation.target.model = CLAUDE;
         out = translate_stream(&run.translation, cases[i].text, &check);
         assert_int_equal(check.ended, cases[i].ended);
         assert_int_equal(check.blocks, cases[i].blocks);
@@ -609,6 +612,81 @@ static void an_empty_arena_is_told(void **state)
     }
 }
 
+/* ---- what a model spoilt, what nobody signed ------------------------------- */
+
+static void broken_arguments_are_wrapped(void **state)
+{
+    (void)state;
+    translate_request(
+        CHAT, CONVERSE, (relay_target_t){0},
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\","
+        "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\"}}]},{\"role\":\"tool\","
+        "\"tool_call_id\":\"c\",\"content\":\"1\"}],\"tools\":[{\"type\":\"function\","
+        "\"function\":{\"name\":\"f\"}}]}",
+        "{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"toolUse\":{\"toolUseId\":\"c\","
+        "\"name\":\"f\",\"input\":{\"raw_arguments\":\"{\\\"a\"}}}]},{\"role\":\"user\","
+        "\"content\":[{\"toolResult\":{\"toolUseId\":\"c\",\"content\":[{\"text\":\"1\"}]}}]}],"
+        "\"toolConfig\":{\"tools\":[{\"toolSpec\":{\"name\":\"f\",\"inputSchema\":{\"json\":{"
+        "\"type\":\"object\"}}}}]}}",
+        "changed=messages.tool_calls");
+}
+
+#define REASONING(delta)                                                                           \
+    EVENT("contentBlockDelta",                                                                     \
+          "{\"contentBlockIndex\":0,\"delta\":{\"reasoningContent\":{" delta "}}}")
+#define SIGNED                                                                                     \
+    EVENT("messageStart", "{\"role\":\"assistant\"}")                                              \
+    REASONING("\"text\":\"why\"")                                                                  \
+    REASONING("\"signature\":\"c2ln\"")                                                            \
+    EVENT("contentBlockStop", "{\"contentBlockIndex\":0}")                                         \
+        EVENT("messageStop", "{\"stopReason\":\"end_turn\"}") EVENT("metadata", "{}")
+#define UNSIGNED                                                                                   \
+    EVENT("messageStart", "{\"role\":\"assistant\"}")                                              \
+    REASONING("\"text\":\"why\"")                                                                  \
+    EVENT("contentBlockDelta", "{\"contentBlockIndex\":1,\"delta\":{\"text\":\"so\"}}")            \
+    EVENT("messageStop", "{\"stopReason\":\"end_turn\"}") EVENT("metadata", "{}")
+
+/* A client of Messages sends thinking back, and an empty signature is refused then. */
+static void only_signed_reasoning_is_thinking(void **state)
+{
+    static const struct {
+        const char *model;
+        const char *text;
+        bool unsigned_thinking;
+        unsigned blocks;
+        const char *thinking;
+        const char *signature;
+    } cases[] = {
+        {"us.anthropic.claude-sonnet-4-v1:0", SIGNED, false, 1, "why", "c2ln"},
+        {"deepseek.v3-v1:0", UNSIGNED, false, 1, "", ""},
+        {"deepseek.v3-v1:0", UNSIGNED, true, 2, "why", ""},
+        /* whose model it is cannot be told: its signature comes alone */
+        {"arn:aws:bedrock:us-east-1:1:application-inference-profile/a", SIGNED, false, 1, "",
+         "c2ln"},
+        {"arn:aws:bedrock:us-east-1:1:application-inference-profile/a", UNSIGNED, false, 1, "", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        translate_stream_t out;
+        stream_check_t check;
+        translate_t run;
+        char text[256];
+        translate_open(&run, MESSAGES, CONVERSE);
+        run.translation.target.model = relay_wire_cstring(cases[i].model);
+        run.translation.unsigned_thinking = cases[i].unsigned_thinking;
+        out = translate_stream(&run.translation, cases[i].text, &check);
+        assert_true(check.ended);
+        assert_int_equal(check.blocks, cases[i].blocks);
+        translate_gather(&out, "\"thinking_delta\",\"thinking\":\"", text, sizeof(text));
+        assert_string_equal(text, cases[i].thinking);
+        translate_gather(&out, "\"signature_delta\",\"signature\":\"", text, sizeof(text));
+        assert_string_equal(text, cases[i].signature);
+        free(out.output.buf.base);
+        translate_close(&run);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -633,6 +711,8 @@ int main(void)
         cmocka_unit_test(many_open_blocks_stay_bounded),
         cmocka_unit_test(nobody_is_answered_in_it),
         cmocka_unit_test(an_empty_arena_is_told),
+        cmocka_unit_test(broken_arguments_are_wrapped),
+        cmocka_unit_test(only_signed_reasoning_is_thinking),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,11 +79,15 @@ static void results_follow_their_calls_with_the_name_of_the_call(void **state)
             "{\"functionResponse\":{\"id\":\"c\",\"name\":\"f\",\"response\":{\"result\":"
             "\"{\\\"$ref\\\":\\\"x\\\"}\"}}}]}]}",
             "");
-    translate_refused(CHAT, GEMINI,
-                      IN("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"function\":"
-                         "{\"name\":\"f\",\"arguments\":\"{\\\"a\"}}]}," RESULT("c", "r") "]"),
-                      RELAY_ERR_INVALID_FIELD, "messages[0].tool_calls[0].function.arguments",
-                      "JSON object");
+    /* what the model spoilt must not be in the way of the rest */
+    request(plain,
+            IN("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"c\",\"function\":"
+               "{\"name\":\"f\",\"arguments\":\"{\\\"a\"}}]}," RESULT("c", "r") "]"),
+            "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"functionCall\":{\"id\":\"c\","
+            "\"name\":\"f\",\"args\":{\"raw_arguments\":\"{\\\"a\"}}}]},{\"role\":\"user\","
+            "\"parts\":[{\"functionResponse\":{\"id\":\"c\",\"name\":\"f\",\"response\":{"
+            "\"result\":\"r\"}}}]}]}",
+            "changed=messages.tool_calls");
 }
 
 static void a_failed_result_and_its_media(void **state)

@@ -72,31 +72,35 @@ static void both_spellings_and_single_values_are_read(void **state)
 #define RESULT(id, name, value)                                                                    \
     "{\"functionResponse\":{" id "\"name\":\"" name "\",\"response\":" value "}}"
 
+#define ONE           CALL("", "f", "{\"a\":1}")
+#define OTHER         CALL("", "g", "{}")
+#define TWO           CALL("", "f", "{\"a\":2}")
+#define THREE_CALLS   MODEL(ONE "," OTHER "," TWO)
+#define ONE_IS        RESULT("", "f", "{\"result\":\"one\"}")
+#define TWO_IS        RESULT("", "f", "{\"output\":{\"two\":2}}")
+#define OTHER_IS      RESULT("", "g", "{\"x\":1,\"y\":2}")
+#define THREE_RESULTS USER(ONE_IS "," TWO_IS "," OTHER_IS)
+#define FAILED        RESULT("\"id\":\"k\",", "f", "{\"error\":\"no\"}")
+#define ANOTHER       MODEL(CALL("", "f", "{}")) "," USER(FAILED)
+
 /* Without ids by name and order; with them by id. */
 static void results_find_their_calls(void **state)
 {
     (void)state;
-    to_chat(
-        "{\"contents\":[" MODEL(CALL("", "f", "{\"a\":1}") "," CALL("", "g", "{}") "," CALL("", "f", "{\"a\":2}")) "," USER(
-            RESULT("", "f", "{\"result\":\"one\"}") "," RESULT("", "f", "{\"output\":{\"two\":2}}") "," RESULT(
-                "", "g",
-                "{\"x\":1,\"y\":2}")) "," MODEL(CALL("", "f",
-                                                     "{}")) "," USER(RESULT("\"id\":\"k\",", "f",
-                                                                            "{\"error\":"
-                                                                            "\"no\"}")) "]}",
-        CHAT_IN "\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":["
-                "{\"id\":\"call_0\",\"type\":\"function\",\"function\":{\"name\":\"f\","
-                "\"arguments\":\"{\\\"a\\\":1}\"}},{\"id\":\"call_1\",\"type\":\"function\","
-                "\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}},{\"id\":\"call_2\","
-                "\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
-                "\"{\\\"a\\\":2}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"call_0\","
-                "\"content\":\"one\"},{\"role\":\"tool\",\"tool_call_id\":\"call_2\","
-                "\"content\":\"{\\\"two\\\":2}\"},{\"role\":\"tool\",\"tool_call_id\":"
-                "\"call_1\",\"content\":\"{\\\"x\\\":1,\\\"y\\\":2}\"},{\"role\":"
-                "\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"call_3\",\"type\":"
-                "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":"
-                "\"tool\",\"tool_call_id\":\"call_3\",\"content\":\"Error: no\"}]}",
-        "changed=contents.parts");
+    to_chat("{\"contents\":[" THREE_CALLS "," THREE_RESULTS "," ANOTHER "]}",
+            CHAT_IN "\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":["
+                    "{\"id\":\"call_0\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+                    "\"arguments\":\"{\\\"a\\\":1}\"}},{\"id\":\"call_1\",\"type\":\"function\","
+                    "\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}},{\"id\":\"call_2\","
+                    "\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":"
+                    "\"{\\\"a\\\":2}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"call_0\","
+                    "\"content\":\"one\"},{\"role\":\"tool\",\"tool_call_id\":\"call_2\","
+                    "\"content\":\"{\\\"two\\\":2}\"},{\"role\":\"tool\",\"tool_call_id\":"
+                    "\"call_1\",\"content\":\"{\\\"x\\\":1,\\\"y\\\":2}\"},{\"role\":"
+                    "\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"call_3\",\"type\":"
+                    "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":"
+                    "\"tool\",\"tool_call_id\":\"call_3\",\"content\":\"Error: no\"}]}",
+            "changed=contents.parts");
     to_chat("{\"contents\":[" MODEL(CALL("\"id\":\"a\",", "f", "{}") "," CALL(
                 "\"id\":\"b\",", "f", "{}")) "," USER(RESULT("\"id\":\"b\",", "f",
                                                              "{}") "," RESULT("\"id\":\"a\",", "f",

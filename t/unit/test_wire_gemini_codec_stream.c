@@ -341,7 +341,9 @@ static translate_stream_t for_gemini(translate_t *run, const char *upstream, con
     return whole;
 }
 
-#define CHUNK_HEAD           "data: {\"id\":\"i\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{"
+#define CHUNK_HEAD                                                                                 \
+    "data: {\"id\":\"i\",\"model\":\"m\","                                                         \
+    "\"choices\":[{\"index\":0,\"delta\":{"
 #define DELTA(members)       CHUNK_HEAD members "},\"finish_reason\":null}]}\n\n"
 #define END(reason, members) CHUNK_HEAD "},\"finish_reason\":\"" reason "\"}]" members "}\n\n"
 #define TOOL(n, members)     "\"tool_calls\":[{\"index\":" n members "}]"

@@ -391,6 +391,129 @@ static void usage_is_taken_wherever_it_is(void **state)
     }
 }
 
+/* ---- logprobs, many choices -------------------------------------------------- */
+
+#define EMPTY_DELTA   "\"text_delta\",\"text\":\"\""
+#define LIKELY(token) "{\"token\":\"" token "\",\"logprob\":-0.5,\"top_logprobs\":[]}"
+#define LIKELY_CHUNK(delta, list)                                                                  \
+    CHUNK(delta, ",\"logprobs\":{\"content\":[" list "],\"refusal\":null}")
+
+/* Some providers tell of a token whose bytes are no character yet. */
+#define LIKELY_STREAM                                                                              \
+    LIKELY_CHUNK("\"role\":\"assistant\",\"content\":\"\"", "")                                    \
+    LIKELY_CHUNK("\"content\":\"a\"", LIKELY("a"))                                                 \
+    LIKELY_CHUNK("\"content\":\"\"", LIKELY("b1"))                                                 \
+    LIKELY_CHUNK("\"content\":\"b\"", LIKELY("b2") "," LIKELY("b3")) FINISH("stop") DONE
+
+static void s25_logprobs_pass_in_a_stream(void **state)
+{
+    translate_stream_t out;
+    stream_check_t check;
+    translate_t run;
+
+    (void)state;
+    translate_open(&run, CHAT, CHAT);
+    out = translate_stream(&run.translation, LIKELY_STREAM, &check);
+    assert_true(check.ended);
+    translate_has(relay_buf_span(&out.output.buf),
+                  "\"delta\":{\"content\":\"a\"},\"logprobs\":{\"content\":[" LIKELY(
+                      "a") "],\"refusal\":null},\"finish_reason\":null");
+    translate_has(relay_buf_span(&out.output.buf),
+                  "\"delta\":{\"content\":\"\"},\"logprobs\":{\"content\":[" LIKELY("b1") "],");
+    translate_has(relay_buf_span(&out.output.buf), "[" LIKELY("b2") "," LIKELY("b3") "]");
+    free(out.output.buf.base);
+    translate_close(&run);
+
+    translate_open(&run, RESPONSES, CHAT);
+    out = translate_stream(&run.translation, LIKELY_STREAM, &check);
+    assert_true(check.ended);
+    translate_has(relay_buf_span(&out.output.buf),
+                  "\"delta\":\"a\",\"logprobs\":[" LIKELY("a") "]}");
+    translate_has(relay_buf_span(&out.output.buf),
+                  "\"text\":\"ab\",\"logprobs\":[" LIKELY("a") "," LIKELY("b1") "," LIKELY(
+                      "b2") "," LIKELY("b3") "]}\n\n");
+    translate_has(relay_buf_span(&out.output.buf),
+                  "\"annotations\":[],\"logprobs\":[" LIKELY("a") "," LIKELY("b1") "," LIKELY(
+                      "b2") "," LIKELY("b3") "]}]}],\"usage\":");
+    free(out.output.buf.base);
+    translate_close(&run);
+
+    /* who has no place for them is not told of empty text */
+    translate_open(&run, MESSAGES, CHAT);
+    out = translate_stream(&run.translation, LIKELY_STREAM, &check);
+    assert_true(check.ended);
+    translate_has(relay_buf_span(&out.output.buf), "\"text_delta\",\"text\":\"b\"");
+    assert_null(memmem(out.output.buf.base, out.output.buf.len, EMPTY_DELTA, strlen(EMPTY_DELTA)));
+    free(out.output.buf.base);
+    translate_close(&run);
+}
+
+static void logprobs_of_a_refusal_have_a_list_of_their_own(void **state)
+{
+    translate_stream_t out;
+    stream_check_t check;
+    translate_t run;
+
+    (void)state;
+    translate_open(&run, CHAT, CHAT);
+    out = translate_stream(&run.translation,
+                           CHUNK("\"refusal\":\"no\"", ",\"logprobs\":{\"content\":null,"
+                                                       "\"refusal\":[" LIKELY("no") "]}")
+                               FINISH("stop") DONE,
+                           &check);
+    assert_true(check.ended);
+    translate_has(relay_buf_span(&out.output.buf),
+                  "\"logprobs\":{\"content\":null,\"refusal\":[" LIKELY("no") "]}");
+    free(out.output.buf.base);
+    translate_close(&run);
+}
+
+static int put_choice(char *at, int index, const char *delta, const char *finish)
+{
+    return snprintf(at, 128,
+                    "data: {\"id\":\"c\",\"choices\":[{\"index\":%d,\"delta\":{%s},"
+                    "\"finish_reason\":%s}]}\n\n",
+                    index, delta, finish);
+}
+
+static void as_many_choices_as_the_format_has(void **state)
+{
+    enum { CHOICES = 128 };
+    char *text = malloc(CHOICES * 256), *at = text;
+    translate_stream_t out;
+    stream_check_t check;
+    translate_t run;
+    relay_span_t request;
+
+    (void)state;
+    assert_non_null(text);
+    for (int i = 0; i < CHOICES; i++) {
+        at += put_choice(at, i, "\"content\":\"a\"", "null");
+    }
+    for (int i = CHOICES - 1; i >= 0; i--) {
+        at += put_choice(at, i, "", "\"stop\"");
+    }
+    snprintf(at, 64, DONE);
+    translate_open(&run, CHAT, CHAT);
+    out = translate_run(&run.translation, relay_wire_cstring(text), 1000, 1 << 20);
+    assert_null(stream_check(relay_buf_span(&out.output.buf), STREAM_CHAT, &check));
+    assert_true(check.ended && !out.failed);
+    translate_has(relay_buf_span(&out.output.buf), "{\"index\":127,\"delta\":{\"content\":\"a\"}");
+    free(out.output.buf.base);
+    free(text);
+    translate_close(&run);
+
+    translate_open(&run, CHAT, CHAT);
+    assert_int_equal(relay_translate_request(&run.translation,
+                                             RELAY_SPAN("{\"n\":129,\"messages\":[{\"role\":"
+                                                        "\"user\",\"content\":\"hi\"}]}"),
+                                             &request),
+                     RELAY_ERR_INVALID_FIELD);
+    translate_same(run.translation.error.param, "n");
+    translate_same(run.translation.error.message, "this field must be from 1 to 128");
+    translate_close(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +530,9 @@ int main(void)
         cmocka_unit_test(a_stream_that_fails_ends_with_an_error),
         cmocka_unit_test(reasoning_is_shown_if_it_is_signed_or_allowed),
         cmocka_unit_test(usage_is_taken_wherever_it_is),
+        cmocka_unit_test(s25_logprobs_pass_in_a_stream),
+        cmocka_unit_test(logprobs_of_a_refusal_have_a_list_of_their_own),
+        cmocka_unit_test(as_many_choices_as_the_format_has),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

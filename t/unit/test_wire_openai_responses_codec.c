@@ -95,7 +95,8 @@ static void calls_in_a_row_are_one_message(void **state)
                "{'type':'custom_tool_call_output','call_id':'b','output':'2'}") "}",
             "{'model':'m','messages':[{'role':'assistant','content':'meanwhile','tool_calls':["
             "{'id':'a','type':'function','function':{'name':'f','arguments':'{}'}},"
-            "{'id':'b','type':'custom','custom':{'name':'p','input':'x\\ny'}}]},"
+            "{'id':'b','type':'function','function':{'name':'p','arguments':"
+            "'{\\'input\\':\\'x\\\\ny\\'}'}}]},"
             "{'role':'tool','tool_call_id':'a','content':'1'},"
             "{'role':'tool','tool_call_id':'b','content':'2'}],'max_completion_tokens':99}",
             "changed=input.content");
@@ -143,14 +144,15 @@ static void tools_of_every_kind_arrive(void **state)
     to_chat(body,
             "{'model':'m','messages':[" HI "],'tools':[{'type':'function','function':{'name':'f',"
             "'description':'d','parameters':{'type':'object'},'strict':true}},"
-            "{'type':'custom','custom':{'name':'p','format':{'type':'grammar','grammar':{"
-            "'definition':'start: x','syntax':'lark'}}}},"
+            "{'type':'function','function':{'name':'p','parameters':{'type':'object',"
+            "'properties':{'input':{'type':'string'}},'required':['input'],"
+            "'additionalProperties':false}}},"
             "{'type':'function','function':{'name':'n__f','parameters':{'b':1}}},"
             "{'type':'function','function':{'name':'tool_search__tool_search','description':"
             "'find','parameters':{'c':1}}},"
             "{'type':'function','function':{'name':'late','parameters':{'a':1}}}],"
             "'parallel_tool_calls':true,'max_completion_tokens':99}",
-            "tools.description, tools.web_search");
+            "tools.description, tools.web_search, tools.format");
 }
 
 static void choices_among_tools(void **state)
@@ -162,7 +164,7 @@ static void choices_among_tools(void **state)
         {"'none'", "'none'"},
         {"'required'", "'required'"},
         {"{'type':'function','name':'f'}", "{'type':'function','function':{'name':'f'}}"},
-        {"{'type':'custom','name':'f'}", "{'type':'custom','custom':{'name':'f'}}"},
+        {"{'type':'custom','name':'f'}", "{'type':'function','function':{'name':'f'}}"},
         {"{'type':'allowed_tools','mode':'required','tools':[{'type':'function','name':'f'}]}",
          "{'type':'allowed_tools','allowed_tools':{'mode':'required','tools':[{'type':'function',"
          "'function':{'name':'f'}}]}}"},

@@ -54,6 +54,11 @@ static void names_are_found(void **state)
         {"bedrock-invoke", "anthropic-messages", RELAY_FRAMING_EVENTSTREAM_BYTES, true, true,
          "bedrock-2023-05-31"},
         {"bedrock-converse", "bedrock-converse", RELAY_FRAMING_EVENTSTREAM, true, true, ""},
+        {"gemini-embed", "gemini-embed", RELAY_FRAMING_SSE, true, false, ""},
+        {"vertex-embed", "vertex-embed", RELAY_FRAMING_SSE, true, false, ""},
+        {"bedrock-titan-embed", "bedrock-titan-embed", RELAY_FRAMING_SSE, true, false, ""},
+        {"cohere-embed", "cohere-embed", RELAY_FRAMING_SSE, false, false, ""},
+        {"bedrock-cohere-embed", "cohere-embed", RELAY_FRAMING_SSE, true, false, ""},
     };
     size_t count = 0;
 
