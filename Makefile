@@ -57,7 +57,7 @@ asan_packages := $(test_packages) dpkg-dev
 bench_packages := $(run_packages) perl valgrind libcryptx-perl
 
 .PHONY: all build deps test-deps run stop status reset catalog-check test unit lint fuzz asan bench install \
-        clean help compat FORCE
+        clean help compat agents wire-table FORCE
 
 all: build
 
@@ -238,6 +238,24 @@ build/fuzz/fuzz_%: t/fuzz/fuzz_%.c build/fuzz/librelay_core.a Makefile
 
 -include $(fuzzers:%=build/fuzz/%.d)
 
+# Translates bodies by the thousand, for the table of fields.
+define wire_flavour
+$(1)/wire/translate: t/wire/translate.c $(1)/librelay_core.a Makefile
+	@mkdir -p $$(@D)
+	@echo "  $$@"
+	@$(CC) $(warn) $(2) -I$(core) -MMD -MP -o $$@ $$< $(1)/librelay_core.a -lcrypto
+
+-include $(1)/wire/translate.d
+endef
+
+$(eval $(call wire_flavour,build,-O1 -g))
+$(eval $(call wire_flavour,build/asan,$(san)))
+
+# Written aside first: half a table would be worse than an old one.
+wire-table: build/wire/translate ## writes core/WIRE.md: what becomes of every field of every format
+	@perl -It/lib t/wire/table >build/wire/WIRE.md
+	@cp build/wire/WIRE.md $(core)/WIRE.md
+
 sdk := $(if $(wildcard t/sdk/package.json),sdk)
 
 t/sdk/node_modules/.package-lock.json: t/sdk/package-lock.json
@@ -250,7 +268,7 @@ test: ## everything; the last line is the count
 	@t/suite/run --out build/test unit valgrind fuzz e2e $(sdk) $(sdk:%=%-box)
 
 .PHONY: test-programs
-test-programs: build $(units:%=build/unit/%) $(fuzzers:%=build/fuzz/%) \
+test-programs: build $(units:%=build/unit/%) $(fuzzers:%=build/fuzz/%) build/wire/translate \
                $(if $(sdk),t/sdk/node_modules/.package-lock.json)
 
 unit: $(units:%=build/unit/%) ## the tests of core/ alone
@@ -260,6 +278,13 @@ lint: ## the walls between the parts, style, shell and Perl
 	@docker/launcher/packages $(lint_packages)
 	@t/lint/run
 
+t/agents/node_modules/.package-lock.json: t/agents/package-lock.json
+	cd t/agents && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+agents: build t/agents/node_modules/.package-lock.json ## Claude Code and Codex themselves (800 MB)
+	@prove -I t/lib t/agents/real.t
+
 fuzz: $(fuzzers:%=build/fuzz/%) ## each fuzz target for FUZZ_SECONDS=60
 	@t/suite/fuzz $(FUZZ_SECONDS) $(fuzzers)
 
@@ -268,8 +293,9 @@ asan: ## unit and end-to-end tests under AddressSanitizer and UBSan
 	@docker/launcher/packages $(asan_packages)
 	@t/asan/nginx-source build/asan/nginx-src
 	@$(MAKE) -s $(parallel) build/relayctl build/asan/relayd build/asan/nginx \
-	    $(units:%=build/asan/unit/%)
+	    $(units:%=build/asan/unit/%) build/asan/wire/translate
 	@source t/asan/options && RELAY_NGINX="$$PWD/build/asan/nginx" RELAY_MODULE=static \
+	    RELAY_WIRE_TRANSLATE=build/asan/wire/translate \
 	    RELAY_RELAYD="$$PWD/build/asan/relayd" \
 	    t/suite/run --out build/asan/test --unit build/asan/unit unit e2e
 

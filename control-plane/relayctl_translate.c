@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { BODY_MAX = 64 << 20, READ_SIZE = 64 << 10, EVENT_MAX = 16 << 20, KEPT_MAX = 4 << 20 };
+enum { BODY_MAX = 64 << 20, READ_SIZE = 64 << 10, EVENT_MAX = 16 << 20 };
 
 typedef struct {
     const relay_codec_t *from;
@@ -232,12 +232,14 @@ static int translate_stream(relay_translation_t *translation)
     relay_stream_options_t options = {.translation = translation,
                                       .output = &output,
                                       .memory = {resize, NULL},
-                                      .kept_max = KEPT_MAX};
+                                      .kept_max = RELAY_KEPT_MAX};
     bool failed;
 
-    relay_stream_open(&stream, &options);
-    run_stream(&stream);
-    failed = !flush_output(&output, 0) || stream.failed;
+    failed = !relay_stream_open(&stream, &options);
+    if (!failed) {
+        run_stream(&stream);
+        failed = !flush_output(&output, 0) || stream.failed;
+    }
     relay_stream_free(&stream);
     free(output.buf.base);
     return relayctl_finish(failed ? EXIT_REFUSED : EXIT_OK);

@@ -29,6 +29,9 @@ my %mock = map {
         return {status => 429, headers => ['Retry-After', 7], body => $error->('rate_limit_error', 'Slow down, please.')}
             if $mode eq 'limit';
         return {status => 400, body => $error->('invalid_request_error', 'The prompt is wrong.')} if $mode eq 'bad';
+        return {status => 400, body => error_body('openai', 'invalid_request_error', 'This model\'s maximum context length is 128000'
+            . ' tokens. However, your messages resulted in 130000 tokens. Please reduce the length of the messages.', 'context_length_exceeded')}
+            if $mode eq 'long';
         return {status => 200, body => '<html>nonsense</html>', type => 'application/json'} if $mode eq 'html';
         my @stream = $format{$name}{stream}->();
         return sse([event(error => {type => 'error', error => {type => 'overloaded_error', message => 'Overloaded'}})])
@@ -141,9 +144,18 @@ mode(chat => '');
 mode(messages => 'overloaded');
 mode(chat => 'limit');
 $res = ask('chat', 'messages', stream => \1);
-is $res->status, 529, 'X4 an error before any content is no stream' or diag $res->body;
+is $res->status, 503, 'X4 an error before any content is no stream: overloaded, as the caller\'s dialect has it' or diag $res->body;
+is $res->header('x-should-retry'), 'true', 'X4 worth another try';
 is $res->json->{error}{message}, 'Overloaded', 'X4 it is told in the caller\'s words';
 mode($_ => '') for qw(chat messages);
+
+mode(chat => 'long');
+$res = ask('messages', 'chat');
+is $res->status, 400, 'X10 a prompt that is too long';
+like $res->json->{error}{message}, qr/^prompt is too long: 130000 tokens > 128000 maximum/,
+    'X10 in the words that clients of the dialect look for' or diag $res->body;
+is $res->header('x-should-retry'), 'false', 'X10 not worth another try';
+mode(chat => '');
 
 # ---- what is dropped ---------------------------------------------------------
 

@@ -198,7 +198,7 @@ relay_name_t *relay_codec_name(relay_translation_t *translation, relay_name_t **
 
 /* ---- members that nobody maps -------------------------------------------- */
 
-/* A zero, false or empty value asks for nothing. */
+/* A zero, false or empty value asks for nothing, unless it is an object. */
 static bool says(const relay_json_tree_t *tree, relay_json_node_t node)
 {
     relay_json_value_t value = relay_json_value(tree, node);
@@ -210,8 +210,9 @@ static bool says(const relay_json_tree_t *tree, relay_json_node_t node)
         return relay_codec_nonzero(value);
     case RELAY_JSON_STRING:
         return value.text.len > 2;
-    case RELAY_JSON_ARRAY:
     case RELAY_JSON_OBJECT:
+        return true; /* {} turns something on */
+    case RELAY_JSON_ARRAY:
         return relay_json_first(tree, node) != RELAY_JSON_NOWHERE;
     default:
         return false;
@@ -281,7 +282,8 @@ bool relay_codec_leave(relay_translation_t *translation, const relay_member_t *e
 {
     for (; extras != NULL; extras = extras->next) {
         relay_place_t member = {place, extras->name, RELAY_PLACE_NO_INDEX};
-        if (is_empty(extras->value)) {
+        if (is_empty(extras->value) &&
+            !(extras->essential && extras->value.type == RELAY_JSON_OBJECT)) {
             continue;
         }
         if (extras->essential) {
@@ -290,6 +292,17 @@ bool relay_codec_leave(relay_translation_t *translation, const relay_member_t *e
         relay_codec_drop_name(translation, join(translation, prefix, extras->name));
     }
     return true;
+}
+
+bool relay_codec_leave_rest(relay_translation_t *translation, const relay_json_tree_t *tree,
+                            relay_json_node_t object, const relay_span_t *keys, size_t nkeys,
+                            relay_span_t prefix)
+{
+    relay_member_t *rest = NULL;
+
+    return relay_codec_own(translation->caller, translation->upstream) ||
+           (relay_codec_extras(translation, tree, object, keys, nkeys, NULL, 0, &rest) &&
+            relay_codec_leave(translation, rest, prefix, NULL));
 }
 
 void relay_codec_put_extras(relay_buf_t *out, const relay_member_t *extras)

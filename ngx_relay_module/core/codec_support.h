@@ -76,7 +76,7 @@ relay_name_t *relay_codec_name(relay_translation_t *translation, relay_name_t **
 /*
  * The members of an object that are not in keys, nor null, into *list. A name in
  * essentials marks its member as essential unless its value says nothing (false,
- * 0, empty).
+ * 0, an empty text or list).
  */
 bool relay_codec_extras(relay_translation_t *translation, const relay_json_tree_t *tree,
                         relay_json_node_t object, const relay_span_t *keys, size_t nkeys,
@@ -89,6 +89,11 @@ static inline bool relay_codec_own(const relay_codec_t *origin, const relay_code
 {
     return origin == codec;
 }
+
+/* For a reader, of an object whose other members nobody maps: notes them as dropped. */
+bool relay_codec_leave_rest(relay_translation_t *translation, const relay_json_tree_t *tree,
+                            relay_json_node_t object, const relay_span_t *keys, size_t nkeys,
+                            relay_span_t prefix);
 
 /* Notes extras as dropped, "prefix.name" each (prefix may be empty); refuses an
  * essential one, at place. */

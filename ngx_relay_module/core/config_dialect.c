@@ -101,6 +101,7 @@ static bool read_limit(relay_config_reader_t *reader, relay_config_node_t value,
 
 static const relay_config_field_t traits_fields[] = {
     {"adaptive_thinking", read_adaptive, 0, 0, 0},
+    YES("custom_tools", RELAY_TARGET_CUSTOM),
     NO("developer_role", RELAY_TARGET_NO_DEVELOPER),
     YES("echo_reasoning", RELAY_TARGET_REASONING_BACK),
     NO("json_schema", RELAY_TARGET_OLD_SCHEMA),

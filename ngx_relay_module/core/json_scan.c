@@ -256,7 +256,7 @@ static bool match_key(relay_json_lex_t *lex, wanted_t *want, relay_span_t string
 static const uint8_t *scan_member(relay_json_lex_t *lex, wanted_t *want, const uint8_t *at,
                                   size_t *index)
 {
-    relay_json_value_t value = {RELAY_JSON_ABSENT, {NULL, 0}};
+    relay_json_value_t other, *value;
     const uint8_t *end;
 
     if (at == lex->end || *at != '"') {
@@ -267,11 +267,13 @@ static const uint8_t *scan_member(relay_json_lex_t *lex, wanted_t *want, const u
         return NULL;
     }
     at = relay_json_lex_colon(lex, end);
-    if (at != NULL) {
-        at = scan_value(lex, at, 1, &value);
+    if (at == NULL) {
+        return NULL;
     }
-    if (at != NULL && *index < want->count) {
-        want->values[*index] = value;
+    value = *index < want->count ? &want->values[*index] : &other;
+    at = scan_value(lex, at, 1, value); /* in place: a copy would wait for what it has stored */
+    if (at == NULL) {
+        value->type = RELAY_JSON_ABSENT;
     }
     return at;
 }

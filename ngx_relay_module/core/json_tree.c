@@ -16,10 +16,20 @@ relay_span_t relay_json_content(const relay_json_tree_t *tree, relay_json_node_t
     return relay_span(tree->text.base + token->offset + 1, token->length - 2);
 }
 
+static bool has_escape(relay_span_t text)
+{
+    return text.len != 0 && memchr(text.base, '\\', text.len) != NULL;
+}
+
 bool relay_json_reads(const relay_json_tree_t *tree, relay_json_node_t node, relay_span_t plain)
 {
-    return relay_json_type(tree, node) == RELAY_JSON_STRING &&
-           relay_json_spells(relay_json_value(tree, node).text, plain);
+    relay_span_t text = relay_json_content(tree, node);
+
+    if (relay_json_type(tree, node) != RELAY_JSON_STRING) {
+        return false;
+    }
+    return relay_span_eq(text, plain) ||
+           (has_escape(text) && relay_json_spells(relay_json_value(tree, node).text, plain));
 }
 
 relay_json_node_t relay_json_first(const relay_json_tree_t *tree, relay_json_node_t container)
@@ -46,19 +56,20 @@ size_t relay_json_key(const relay_json_tree_t *tree, relay_json_node_t key,
                       const relay_span_t *keys, size_t nkeys)
 {
     relay_span_t text = relay_json_content(tree, key);
-    bool escaped = text.len != 0 && memchr(text.base, '\\', text.len) != NULL;
-    size_t i = 0;
 
-    if (escaped) {
-        while (i < nkeys && !relay_json_reads(tree, key, keys[i])) {
-            i++;
-        }
-    } else {
-        while (i < nkeys && !relay_span_eq(text, keys[i])) {
-            i++;
+    /* most names differ in length or in their first letter: no call for those */
+    for (size_t i = 0; i < nkeys; i++) {
+        if (keys[i].len == text.len && keys[i].base[0] == text.base[0] &&
+            memcmp(keys[i].base, text.base, text.len) == 0) {
+            return i;
         }
     }
-    return i;
+    for (size_t i = 0; has_escape(text) && i < nkeys; i++) {
+        if (relay_json_reads(tree, key, keys[i])) {
+            return i;
+        }
+    }
+    return nkeys;
 }
 
 void relay_json_pick(const relay_json_tree_t *tree, relay_json_node_t node,

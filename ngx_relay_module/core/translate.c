@@ -182,6 +182,35 @@ static bool pair(relay_translation_t *translation, relay_request_t *request)
     return true;
 }
 
+/* ---- members of blocks that nobody maps ----------------------------------- */
+
+static bool leave_blocks(relay_translation_t *translation, const relay_block_t *block,
+                         relay_span_t prefix)
+{
+    for (; block != NULL; block = block->next) {
+        if (!relay_codec_leave(translation, block->extras, prefix, NULL) ||
+            !leave_blocks(translation, block->content, prefix)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Writers see what is in a block, not what else was beside it. */
+static bool leave_members(relay_translation_t *translation, const relay_request_t *request)
+{
+    const relay_span_t *fields = translation->caller->fields;
+
+    for (const relay_message_t *message = request->messages; message != NULL;
+         message = message->next) {
+        if (!leave_blocks(translation, message->blocks,
+                          fields[message->apart ? RELAY_FIELD_SYSTEM : RELAY_FIELD_BLOCK])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- notes --------------------------------------------------------------- */
 
 static void put_name(relay_buf_t *out, relay_span_t name)
@@ -504,7 +533,8 @@ relay_error_code_t relay_translate_request(relay_translation_t *translation, rel
         check_object(translation, &tree, false) != RELAY_ERR_NONE ||
         translation->caller->read_request(translation, &tree, read) != RELAY_ERR_NONE ||
         !take_path(translation, read) ||
-        (translation->caller != translation->upstream && !pair(translation, read)) ||
+        (translation->caller != translation->upstream &&
+         (!pair(translation, read) || !leave_members(translation, read))) ||
         (fit_target(translation, read), false) ||
         write_out(translation, write_request, read, body.len + body.len / 4 + 1024, request) !=
             RELAY_ERR_NONE) {

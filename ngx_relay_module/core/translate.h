@@ -142,8 +142,6 @@ bool relay_kept_put(relay_kept_t *kept, relay_span_t text);
 void relay_kept_free(relay_kept_t *kept);
 
 enum {
-    RELAY_READER_SIZE = 4096, /* bytes of a codec's own state */
-    RELAY_WRITER_SIZE = 3648,
     RELAY_TOOLS_OPEN_MAX = 64,      /* tool calls of one answer whose fragments may mix */
     RELAY_EVENT_ROOM = 4096,        /* what an event writes beside its own texts */
     RELAY_STREAM_CHOICES_MAX = 128, /* answers to one request, as many as a format has */
@@ -159,7 +157,7 @@ typedef struct relay_reader_s {
     bool over;           /* END or ERROR is out: items are ignored */
     const relay_translation_t *translation;
     relay_kept_t kept;
-    _Alignas(16) uint8_t state[RELAY_READER_SIZE];
+    void *state; /* the codec's own, reader_size bytes */
 } relay_reader_t;
 
 typedef struct relay_writer_s {
@@ -169,7 +167,7 @@ typedef struct relay_writer_s {
     size_t owed;        /* what an event that is no DELTA may write beyond RELAY_EVENT_ROOM
                            and six times its own texts: kept up to date by the codec */
     bool failed;        /* kept was too small: the stream ends with an error */
-    _Alignas(16) uint8_t state[RELAY_WRITER_SIZE];
+    void *state;        /* the codec's own, writer_size bytes */
 } relay_writer_t;
 
 /* ---- formats ------------------------------------------------------------- */
@@ -186,6 +184,8 @@ struct relay_codec_s {
     const struct relay_embedding_codec_s *embeddings; /* NULL: the format is for messages */
     const relay_span_t *fields; /* [RELAY_FIELDS]: its words; empty: it has no such field */
     bool serial;                /* write_event takes one open block at a time, choice 0 only */
+    const size_t *reader_size;  /* bytes of state that a stream needs, zeroed at first; */
+    const size_t *writer_size;  /* NULL: none */
     bool indexed;               /* its errors count as "a.0.b", not "a[0].b" */
     relay_span_t unsupported;   /* its error for a field that is not taken; empty: our sentence */
     /* Its error for a prompt that does not fit, with the provider's message; NULL: that
@@ -278,6 +278,7 @@ typedef struct {
     relay_reader_t reader;
     relay_order_t order;
     relay_writer_t writer;
+    void *states;              /* of the two codecs */
     relay_event_class_t class; /* of the item in hand: the weightiest of its events */
     bool content_seen;
     bool over;       /* END or ERROR went to the writer */
@@ -286,8 +287,11 @@ typedef struct {
     relay_stop_t stop;
 } relay_stream_translation_t;
 
-/* The struct is the caller's and holds pointers into itself: it must not move. */
-void relay_stream_open(relay_stream_translation_t *stream, const relay_stream_options_t *options);
+/*
+ * The struct is the caller's and holds pointers into itself: it must not move. False:
+ * no memory for the states of the two formats; it may be freed all the same.
+ */
+bool relay_stream_open(relay_stream_translation_t *stream, const relay_stream_options_t *options);
 
 /*
  * Translates one item. The class tells what it was, as relay_wire_t.event does:

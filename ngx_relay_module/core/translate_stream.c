@@ -227,7 +227,31 @@ static relay_kept_t kept(const relay_stream_options_t *options)
     return (relay_kept_t){.memory = options->memory, .max = options->kept_max};
 }
 
-void relay_stream_open(relay_stream_translation_t *stream, const relay_stream_options_t *options)
+/* Both states in one block, the reader's first. */
+static bool open_states(relay_stream_translation_t *stream)
+{
+    const relay_translation_t *translation = stream->options.translation;
+    const size_t *reader = translation->upstream->reader_size;
+    const size_t *writer = translation->caller->writer_size;
+    size_t first = reader != NULL ? (*reader + 15) / 16 * 16 : 0;
+    size_t size = first + (writer != NULL ? *writer : 0);
+    uint8_t *block;
+
+    if (size == 0) {
+        return true;
+    }
+    block = stream->options.memory.resize(stream->options.memory.owner, NULL, size);
+    if (block == NULL) {
+        return false;
+    }
+    memset(block, 0, size);
+    stream->states = block;
+    stream->reader.state = block;
+    stream->writer.state = block + first;
+    return true;
+}
+
+bool relay_stream_open(relay_stream_translation_t *stream, const relay_stream_options_t *options)
 {
     memset(stream, 0, sizeof(*stream));
     stream->options = *options;
@@ -240,6 +264,7 @@ void relay_stream_open(relay_stream_translation_t *stream, const relay_stream_op
     stream->writer.translation = options->translation;
     stream->writer.kept = kept(options);
     stream->writer.aside = kept(options);
+    return open_states(stream);
 }
 
 relay_event_class_t relay_stream_item(relay_stream_translation_t *stream,
@@ -277,4 +302,8 @@ void relay_stream_free(relay_stream_translation_t *stream)
     relay_kept_free(&stream->order.kept);
     relay_kept_free(&stream->writer.kept);
     relay_kept_free(&stream->writer.aside);
+    if (stream->states != NULL) {
+        stream->options.memory.resize(stream->options.memory.owner, stream->states, 0);
+        stream->states = NULL;
+    }
 }

@@ -80,6 +80,8 @@ const relay_codec_t relay_codec_anthropic_messages = {
     .write_request = relay_messages_write_request,
     .read_response = relay_messages_read_response,
     .write_response = relay_messages_write_response,
+    .reader_size = &relay_messages_reader_size,
+    .writer_size = &relay_messages_writer_size,
     .read_event = relay_messages_read_event,
     .write_event = relay_messages_write_event,
 };

@@ -21,6 +21,7 @@ typedef struct {
     relay_translation_t *translation;
     const relay_json_tree_t *tree;
     bool answer; /* of a model: nothing in it is refused */
+    bool system; /* what is read now is a system message: it has texts only */
 } relay_messages_reading_t;
 
 /* A request being written. */
@@ -33,6 +34,10 @@ typedef struct {
     uint64_t max_tokens;
     uint64_t budget_tokens;
 } relay_messages_writing_t;
+
+/* Bytes of state of the two stream machines. */
+extern const size_t relay_messages_reader_size;
+extern const size_t relay_messages_writer_size;
 
 relay_error_code_t relay_messages_read_request(relay_translation_t *translation,
                                                const relay_json_tree_t *tree,

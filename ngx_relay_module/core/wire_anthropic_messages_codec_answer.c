@@ -113,7 +113,7 @@ relay_error_code_t relay_messages_read_response(relay_translation_t *translation
                                                 const relay_json_tree_t *tree,
                                                 relay_response_t *response)
 {
-    relay_messages_reading_t reading = {translation, tree, true};
+    relay_messages_reading_t reading = {.translation = translation, .tree = tree, .answer = true};
     relay_choice_t *choice = relay_codec_new(translation, sizeof(*choice));
     relay_json_node_t nodes[ANSWER_KEYS];
     relay_block_t **tail;

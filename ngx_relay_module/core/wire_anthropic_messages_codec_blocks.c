@@ -11,7 +11,6 @@
 enum {
     B_TYPE,
     B_TEXT,
-    B_CITATIONS,
     B_CACHE,
     B_SOURCE,
     B_TITLE,
@@ -26,16 +25,17 @@ enum {
     B_CONTENT,
     B_IS_ERROR,
     B_TOOL_NAME,
+    B_CITATIONS, /* of text; of a document an option that nobody maps */
     BLOCK_KEYS
 };
 
 static const relay_span_t block_keys[BLOCK_KEYS] = {
-    RELAY_SPAN_INIT("type"),          RELAY_SPAN_INIT("text"),        RELAY_SPAN_INIT("citations"),
-    RELAY_SPAN_INIT("cache_control"), RELAY_SPAN_INIT("source"),      RELAY_SPAN_INIT("title"),
-    RELAY_SPAN_INIT("context"),       RELAY_SPAN_INIT("thinking"),    RELAY_SPAN_INIT("signature"),
-    RELAY_SPAN_INIT("data"),          RELAY_SPAN_INIT("id"),          RELAY_SPAN_INIT("name"),
-    RELAY_SPAN_INIT("input"),         RELAY_SPAN_INIT("tool_use_id"), RELAY_SPAN_INIT("content"),
-    RELAY_SPAN_INIT("is_error"),      RELAY_SPAN_INIT("tool_name"),
+    RELAY_SPAN_INIT("type"),        RELAY_SPAN_INIT("text"),      RELAY_SPAN_INIT("cache_control"),
+    RELAY_SPAN_INIT("source"),      RELAY_SPAN_INIT("title"),     RELAY_SPAN_INIT("context"),
+    RELAY_SPAN_INIT("thinking"),    RELAY_SPAN_INIT("signature"), RELAY_SPAN_INIT("data"),
+    RELAY_SPAN_INIT("id"),          RELAY_SPAN_INIT("name"),      RELAY_SPAN_INIT("input"),
+    RELAY_SPAN_INIT("tool_use_id"), RELAY_SPAN_INIT("content"),   RELAY_SPAN_INIT("is_error"),
+    RELAY_SPAN_INIT("tool_name"),   RELAY_SPAN_INIT("citations"),
 };
 
 /* How content of a type is taken where this format does not go on. */
@@ -45,6 +45,8 @@ typedef enum {
     REFERENCE,
     SEARCH,
 } treatment_t;
+
+enum { TEXT_TYPE = 0 }; /* in the table */
 
 static const struct {
     relay_span_t type;
@@ -164,6 +166,11 @@ static bool read_source(relay_messages_reading_t *reading, relay_json_node_t sou
         return relay_codec_missing(reading->translation, &place);
     }
     relay_json_pick(reading->tree, source, source_keys, SOURCE_KEYS, nodes);
+    if (!reading->answer &&
+        !relay_codec_leave_rest(reading->translation, reading->tree, source, source_keys,
+                                SOURCE_KEYS, RELAY_SPAN("messages.content.source"))) {
+        return false;
+    }
     media->media_type = relay_codec_plain(reading->translation,
                                           relay_json_content(reading->tree, nodes[S_MEDIA_TYPE]));
     if (relay_json_reads(reading->tree, nodes[S_TYPE], RELAY_SPAN("url"))) {
@@ -201,6 +208,20 @@ static bool stand_in(relay_messages_reading_t *reading, relay_block_t ***tail, r
         block->text = relay_buf_span(&text);
     }
     return block != NULL && bytes != NULL;
+}
+
+/* In the words of this format's own servers: agents look for the type and do without it. */
+static bool refuse_tag(relay_messages_reading_t *reading, relay_span_t tag,
+                       const relay_place_t *place)
+{
+    enum { SIZE = 256, TAG_MAX = 128 };
+    uint8_t *bytes = relay_codec_new(reading->translation, SIZE);
+    relay_buf_t out = relay_buf(bytes, bytes != NULL ? SIZE : 0);
+
+    RELAY_PUT(&out, "Input tag '");
+    relay_buf_put(&out, tag.len <= TAG_MAX ? tag : RELAY_SPAN("..."));
+    RELAY_PUT(&out, "' found using 'type' does not match any of the expected tags");
+    return relay_codec_refuse(reading->translation, place, relay_buf_span(&out));
 }
 
 static bool read_opaque(relay_messages_reading_t *reading, const relay_json_node_t *nodes,
@@ -289,6 +310,13 @@ static bool read_body(relay_messages_reading_t *reading, const relay_json_node_t
     }
 }
 
+/* Of a request for a format that takes no blocks of this one as they are. */
+static bool is_foreign(const relay_messages_reading_t *reading)
+{
+    return !reading->answer &&
+           !relay_codec_own(reading->translation->caller, reading->translation->upstream);
+}
+
 static bool read_block(relay_messages_reading_t *reading, relay_json_node_t node,
                        const relay_place_t *place, relay_block_t ***tail)
 {
@@ -304,6 +332,9 @@ static bool read_block(relay_messages_reading_t *reading, relay_json_node_t node
     while (i < COUNT(types) && !relay_json_reads(reading->tree, nodes[B_TYPE], types[i].type)) {
         i++;
     }
+    if (is_foreign(reading) && (i == COUNT(types) || (reading->system && i != TEXT_TYPE))) {
+        return refuse_tag(reading, relay_json_content(reading->tree, nodes[B_TYPE]), place);
+    }
     block = relay_codec_block(reading->translation, tail,
                               i < COUNT(types) ? types[i].kind : RELAY_BLOCK_OPAQUE);
     if (block == NULL) {
@@ -315,8 +346,9 @@ static bool read_block(relay_messages_reading_t *reading, relay_json_node_t node
         block->mark = relay_json_value(reading->tree, nodes[B_CACHE]);
     }
     if (block->kind != RELAY_BLOCK_OPAQUE &&
-        !relay_codec_extras(reading->translation, reading->tree, node, block_keys, BLOCK_KEYS, NULL,
-                            0, &block->extras)) {
+        !relay_codec_extras(reading->translation, reading->tree, node, block_keys,
+                            block->kind == RELAY_BLOCK_TEXT ? BLOCK_KEYS : B_CITATIONS, NULL, 0,
+                            &block->extras)) {
         return false;
     }
     return read_body(reading, nodes, place, i < COUNT(types) ? types[i].treatment : KNOWN, block);

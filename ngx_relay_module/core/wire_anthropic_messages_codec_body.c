@@ -7,7 +7,7 @@
 
 /* What the format requires and the caller need not say, if the catalog does not
  * know the model's own limit; and the least that a thinking budget may be. */
-enum { DEFAULT_MAX_TOKENS = 4096, BUDGET_MIN_TOKENS = 1024 };
+enum { DEFAULT_MAX_TOKENS = 32000, BUDGET_MIN_TOKENS = 1024 };
 
 static bool given(relay_json_value_t value)
 {
@@ -56,6 +56,23 @@ static uint64_t wanted_budget(const relay_messages_writing_t *writing)
                : 0;
 }
 
+/* Where thinking does not go by a budget, one means no more than to think. */
+static void note_mode(relay_messages_writing_t *writing)
+{
+    const relay_reasoning_t *reasoning = &writing->request->reasoning;
+    bool adaptive = has_flag(writing, RELAY_TARGET_ADAPTIVE);
+
+    if (reasoning->effort != RELAY_EFFORT_UNSET) {
+        return;
+    }
+    if (reasoning->mode == RELAY_THINKING_BUDGET && adaptive) {
+        relay_codec_change(writing->translation, RELAY_FIELD_THINKING);
+    } else if (reasoning->mode == RELAY_THINKING_BUDGET ||
+               (reasoning->mode == RELAY_THINKING_ADAPTIVE && !adaptive)) {
+        relay_codec_drop(writing->translation, RELAY_FIELD_THINKING);
+    }
+}
+
 /*
  * A budget is at least BUDGET_MIN_TOKENS and below max_tokens; it goes with no
  * forced tool, and with no call in the history that lacks the thinking before it.
@@ -66,6 +83,7 @@ static void find_budget(relay_messages_writing_t *writing)
     uint64_t budget = wanted_budget(writing);
 
     if (budget == 0 || !has_flag(writing, RELAY_TARGET_BUDGET)) {
+        note_mode(writing);
         return;
     }
     if (budget >= writing->max_tokens) {
@@ -86,8 +104,9 @@ static void put_thinking(relay_messages_writing_t *writing)
 {
     const relay_reasoning_t *reasoning = &writing->request->reasoning;
     bool off = reasoning->effort == RELAY_EFFORT_NONE || reasoning->mode == RELAY_THINKING_DISABLED;
-    bool wanted =
-        reasoning->effort > RELAY_EFFORT_NONE || reasoning->mode == RELAY_THINKING_ADAPTIVE;
+    bool wanted = reasoning->effort > RELAY_EFFORT_NONE ||
+                  reasoning->mode == RELAY_THINKING_ADAPTIVE ||
+                  reasoning->mode == RELAY_THINKING_BUDGET;
 
     if (writing->thinking) {
         RELAY_PUT(writing->out, ",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":");
@@ -266,6 +285,9 @@ static bool note_tool(relay_messages_writing_t *writing, const relay_tool_t *too
     }
     if (tool->strict.type == RELAY_JSON_TRUE && has_flag(writing, RELAY_TARGET_NO_STRICT)) {
         relay_codec_drop(translation, RELAY_FIELD_TOOL_STRICT);
+    }
+    if (tool->deferred) {
+        relay_codec_drop(translation, RELAY_FIELD_TOOL_DEFERRED);
     }
     return relay_codec_leave(translation, tool->extras, tools, &place);
 }

@@ -19,7 +19,7 @@ typedef struct {
     uint32_t block; /* its number, or that of the next one */
 } state_t;
 
-_Static_assert(sizeof(state_t) <= RELAY_READER_SIZE, "state of the reader");
+const size_t relay_messages_reader_size = sizeof(state_t);
 
 static state_t *state_of(relay_reader_t *reader)
 {
@@ -215,15 +215,22 @@ static void put_citation(relay_reader_t *reader, relay_json_value_t object)
     emit(reader, &event);
 }
 
+static void put_opaque(relay_reader_t *reader, relay_json_value_t object)
+{
+    relay_stream_event_t event = delta(reader);
+
+    event.raw = object.text;
+    emit(reader, &event);
+}
+
 static void block_delta(relay_reader_t *reader, relay_json_value_t object)
 {
-    enum { TEXT, JSON, THINKING, SIGNATURE, CITATION, KEYS };
+    enum { TYPE, TEXT, JSON, THINKING, SIGNATURE, CITATION, KEYS }; /* TYPE: found, not searched */
     static const relay_span_t keys[KEYS] = {
-        RELAY_SPAN_INIT("text"), RELAY_SPAN_INIT("partial_json"), RELAY_SPAN_INIT("thinking"),
-        RELAY_SPAN_INIT("signature"), RELAY_SPAN_INIT("citation")};
+        RELAY_SPAN_INIT("type"),     RELAY_SPAN_INIT("text"),      RELAY_SPAN_INIT("partial_json"),
+        RELAY_SPAN_INIT("thinking"), RELAY_SPAN_INIT("signature"), RELAY_SPAN_INIT("citation")};
     relay_json_value_t values[KEYS];
     state_t *state = state_of(reader);
-    relay_stream_event_t event;
 
     if (!state->open || object.type != RELAY_JSON_OBJECT ||
         !relay_json_members(object.text, keys, KEYS, values)) {
@@ -244,9 +251,7 @@ static void block_delta(relay_reader_t *reader, relay_json_value_t object)
         put_text(reader, relay_wire_inner(values[JSON]));
         break;
     default:
-        event = delta(reader);
-        event.raw = object.text;
-        emit(reader, &event);
+        put_opaque(reader, object);
         break;
     }
 }
@@ -354,23 +359,30 @@ static void failed(relay_reader_t *reader, const relay_wire_error_members_t *mem
 
 /* ---- events -------------------------------------------------------------- */
 
-enum { K_TYPE, K_DELTA, K_BLOCK, K_MESSAGE, K_USAGE, K_ERROR, K_CODE, DATA_KEYS };
+/* In the order in which they come, which finds each at once; K_INDEX is not needed. */
+enum { K_TYPE, K_INDEX, K_DELTA, K_USAGE, K_BLOCK, K_MESSAGE, K_ERROR, K_CODE, DATA_KEYS };
 
 static const relay_span_t data_keys[DATA_KEYS] = {
-    RELAY_SPAN_INIT("type"),    RELAY_SPAN_INIT("delta"), RELAY_SPAN_INIT("content_block"),
-    RELAY_SPAN_INIT("message"), RELAY_SPAN_INIT("usage"), RELAY_SPAN_INIT("error"),
-    RELAY_SPAN_INIT("code")};
+    RELAY_SPAN_INIT("type"),  RELAY_SPAN_INIT("index"),         RELAY_SPAN_INIT("delta"),
+    RELAY_SPAN_INIT("usage"), RELAY_SPAN_INIT("content_block"), RELAY_SPAN_INIT("message"),
+    RELAY_SPAN_INIT("error"), RELAY_SPAN_INIT("code")};
 
 static bool is(relay_span_t type, const char *word)
 {
     return type.len == strlen(word) && memcmp(type.base, word, type.len) == 0;
 }
 
+static void ping(relay_reader_t *reader)
+{
+    relay_stream_event_t event = {.kind = RELAY_STREAM_PING};
+
+    emit(reader, &event);
+}
+
 static void read_data(relay_reader_t *reader, const relay_json_value_t *data, relay_span_t name)
 {
     relay_wire_error_members_t members = {
         .error = data[K_ERROR], .message = data[K_MESSAGE], .code = data[K_CODE], .flat = true};
-    relay_stream_event_t ping = {.kind = RELAY_STREAM_PING};
     relay_span_t type = relay_wire_inner(data[K_TYPE]);
 
     type = type.len != 0 ? type : name;
@@ -393,7 +405,7 @@ static void read_data(relay_reader_t *reader, const relay_json_value_t *data, re
     } else if (is(type, "error") || (type.len == 0 && relay_wire_says(data[K_ERROR]))) {
         failed(reader, &members);
     } else if (is(type, "ping")) {
-        emit(reader, &ping);
+        ping(reader);
     }
 }
 

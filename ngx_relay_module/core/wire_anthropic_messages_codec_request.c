@@ -54,6 +54,7 @@ static bool read_message(relay_messages_reading_t *reading, relay_json_node_t no
     message->index = (unsigned)place->index;
     message->listed = relay_json_type(reading->tree, nodes[CONTENT]) == RELAY_JSON_ARRAY;
     blocks = &message->blocks;
+    reading->system = role == RELAY_ROLE_SYSTEM;
     return relay_codec_extras(reading->translation, reading->tree, node, keys, KEYS, NULL, 0,
                               &message->extras) &&
            relay_messages_read_content(reading, nodes[CONTENT], place, RELAY_SPAN("content"),
@@ -78,6 +79,7 @@ static bool read_system(relay_messages_reading_t *reading, relay_json_node_t sys
     message->apart = true;
     message->listed = relay_json_type(reading->tree, system) == RELAY_JSON_ARRAY;
     blocks = &message->blocks;
+    reading->system = true;
     return relay_messages_read_content(reading, system, NULL, RELAY_SPAN("system"), &blocks);
 }
 
@@ -206,7 +208,8 @@ static bool read_tool_choice(relay_messages_reading_t *reading, relay_json_node_
         choice->parallel = (relay_json_value_t){RELAY_JSON_FALSE, RELAY_SPAN("false")};
     }
     if (choice->mode != RELAY_CHOICE_NAMED) {
-        return true;
+        return relay_codec_leave_rest(reading->translation, reading->tree, node, keys, KEYS,
+                                      RELAY_SPAN("tool_choice"));
     }
     if (relay_json_content(reading->tree, nodes[NAME]).len == 0) {
         return relay_codec_refuse_field(reading->translation, RELAY_FIELD_TOOL_CHOICE,
@@ -267,6 +270,10 @@ static bool read_thinking(relay_messages_reading_t *reading, relay_json_node_t n
     reasoning->summary = relay_json_content(reading->tree, nodes[DISPLAY]);
     if (nodes[TYPE] == RELAY_JSON_NOWHERE) {
         return true;
+    }
+    if (!relay_codec_leave_rest(reading->translation, reading->tree, node, keys, KEYS,
+                                request_keys[R_THINKING])) {
+        return false;
     }
     if (relay_json_reads(reading->tree, nodes[TYPE], RELAY_SPAN("disabled"))) {
         reasoning->mode = RELAY_THINKING_DISABLED;
@@ -357,7 +364,8 @@ static bool read_metadata(relay_messages_reading_t *reading, relay_json_node_t n
 
     relay_json_pick(reading->tree, node, keys, 1, &user);
     request->user = relay_json_content(reading->tree, user);
-    return true;
+    return relay_codec_leave_rest(reading->translation, reading->tree, node, keys, 1,
+                                  request_keys[R_METADATA]);
 }
 
 static bool read_number(relay_messages_reading_t *reading, relay_json_node_t node,
@@ -424,7 +432,7 @@ relay_error_code_t relay_messages_read_request(relay_translation_t *translation,
                                                const relay_json_tree_t *tree,
                                                relay_request_t *request)
 {
-    relay_messages_reading_t reading = {translation, tree, false};
+    relay_messages_reading_t reading = {.translation = translation, .tree = tree};
     bool own = relay_codec_own(translation->caller, translation->upstream);
     relay_message_t **tail = &request->messages;
     relay_json_node_t nodes[REQUEST_KEYS];

@@ -26,7 +26,7 @@ typedef struct {
     uint8_t explanation[EXPLANATION_MAX];
 } state_t;
 
-_Static_assert(sizeof(state_t) <= RELAY_WRITER_SIZE, "state of the writer");
+const size_t relay_messages_writer_size = sizeof(state_t);
 
 static state_t *state_of(relay_writer_t *writer)
 {

@@ -69,6 +69,7 @@ const relay_codec_t relay_codec_bedrock_converse = {
     .write_request = relay_converse_write_request,
     .read_response = relay_converse_read_response,
     .write_response = write_response,
+    .reader_size = &relay_converse_reader_size,
     .read_event = relay_converse_read_event,
     .write_event = write_event,
 };

@@ -31,6 +31,9 @@ static inline bool relay_converse_flag(const relay_converse_writing_t *writing, 
     return (writing->translation->target.flags & flag) != 0;
 }
 
+/* Bytes of state of the two stream machines. */
+extern const size_t relay_converse_reader_size;
+
 relay_error_code_t relay_converse_write_request(relay_translation_t *translation,
                                                 const relay_request_t *request, relay_buf_t *out);
 relay_error_code_t relay_converse_read_response(relay_translation_t *translation,

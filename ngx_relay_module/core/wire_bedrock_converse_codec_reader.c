@@ -31,7 +31,7 @@ typedef struct {
     entry_t entries[RELAY_TOOLS_OPEN_MAX];
 } state_t;
 
-_Static_assert(sizeof(state_t) <= RELAY_READER_SIZE, "state of the reader");
+const size_t relay_converse_reader_size = sizeof(state_t);
 
 static state_t *state_of(relay_reader_t *reader)
 {

@@ -40,6 +40,10 @@ typedef struct {
     bool call; /* a function call of the turn is out */
 } relay_gemini_writing_t;
 
+/* Bytes of state of the two stream machines. */
+extern const size_t relay_gemini_reader_size;
+extern const size_t relay_gemini_writer_size;
+
 relay_error_code_t relay_gemini_read_request(relay_translation_t *translation,
                                              const relay_json_tree_t *tree,
                                              relay_request_t *request);

@@ -191,6 +191,19 @@ static bool read_thought(relay_gemini_reading_t *reading, relay_json_node_t part
            add_thought(reading, text, signature, tail);
 }
 
+/* ---- what only this format knows of its parts ----------------------------- */
+
+/* Members of an object inside a part that nobody maps. */
+static bool leave_inner(relay_gemini_reading_t *reading, relay_json_node_t node,
+                        const relay_span_t *keys, size_t nkeys, relay_span_t prefix)
+{
+    relay_member_t *extras = NULL;
+
+    return reading->own || reading->answer ||
+           (relay_gemini_extras(reading, node, keys, nkeys, NULL, 0, prefix, &extras) &&
+            relay_codec_leave(reading->translation, extras, relay_span(NULL, 0), NULL));
+}
+
 /* ---- media --------------------------------------------------------------- */
 
 relay_block_kind_t relay_gemini_media_kind(relay_span_t media_type)
@@ -252,6 +265,13 @@ static bool read_media(relay_gemini_reading_t *reading, relay_json_node_t node,
         return false;
     }
     media.source = file ? source_of(media.data) : RELAY_SOURCE_BASE64;
+    if (!leave_inner(reading, nodes[file ? P_FILE : P_INLINE], keys,
+                     relay_gemini_media_kind(media.media_type) == RELAY_BLOCK_DOCUMENT ? KEYS
+                                                                                       : NAME,
+                     file ? RELAY_SPAN("contents.parts.fileData")
+                          : RELAY_SPAN("contents.parts.inlineData"))) {
+        return false;
+    }
     block = add(reading, outer, node, relay_gemini_media_kind(media.media_type), tail);
     if (block != NULL) {
         block->media = media;
@@ -331,6 +351,10 @@ static bool read_call(relay_gemini_reading_t *reading, relay_json_node_t node,
         block->call.id = make_id(reading);
     }
     reading->calls++;
+    if (!leave_inner(reading, nodes[P_CALL], keys, KEYS,
+                     RELAY_SPAN("contents.parts.functionCall"))) {
+        return false;
+    }
     signature = relay_json_content(reading->tree, nodes[P_SIGNATURE]);
     return required(reading, inner[NAME], &place, keys[NAME], &block->call.name) &&
            read_call_signature(reading, block, signature);
@@ -463,6 +487,8 @@ static bool read_result(relay_gemini_reading_t *reading, relay_json_node_t node,
     block->call.id = relay_json_content(reading->tree, inner[ID]);
     return required(reading, inner[NAME], &place, keys[NAME], &block->call.name) &&
            pair(reading, &block->call) &&
+           leave_inner(reading, nodes[P_RESPONSE], keys, KEYS,
+                       RELAY_SPAN("contents.parts.functionResponse")) &&
            read_response(reading, inner[RESPONSE], block, &inner_tail) &&
            relay_gemini_read_parts(reading, inner[PARTS], &place, &inner_tail);
 }

@@ -32,7 +32,7 @@ typedef struct {
     uint8_t explanation[EXPLANATION_MAX]; /* of candidate 0 */
 } state_t;
 
-_Static_assert(sizeof(state_t) <= RELAY_READER_SIZE, "state of the reader");
+const size_t relay_gemini_reader_size = sizeof(state_t);
 
 static state_t *state_of(relay_reader_t *reader)
 {

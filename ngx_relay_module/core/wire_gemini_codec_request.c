@@ -84,7 +84,7 @@ static bool read_contents(relay_gemini_reading_t *reading, relay_json_node_t con
 
 /* The instruction is a message in front of the others. */
 static bool read_system(relay_gemini_reading_t *reading, relay_json_node_t system,
-                        relay_message_t ***tail)
+                        relay_request_t *request, relay_message_t ***tail)
 {
     relay_place_t place = {NULL, RELAY_SPAN("systemInstruction"), RELAY_PLACE_NO_INDEX};
     relay_json_node_t nodes[CONTENT_KEYS];
@@ -101,6 +101,10 @@ static bool read_system(relay_gemini_reading_t *reading, relay_json_node_t syste
     message->apart = true;
     message->listed = true;
     blocks = &message->blocks;
+    if (!relay_gemini_extras(reading, system, content_keys, CONTENT_KEYS, NULL, 0,
+                             RELAY_SPAN("systemInstruction"), &request->extras)) {
+        return false;
+    }
     if (relay_json_type(reading->tree, system) == RELAY_JSON_STRING) {
         relay_block_t *block = relay_codec_block(reading->translation, &blocks, RELAY_BLOCK_TEXT);
         if (block != NULL) {
@@ -240,7 +244,9 @@ static bool read_tool_config(relay_gemini_reading_t *reading, relay_json_node_t 
     if (relay_json_reads(reading->tree, nodes[0], RELAY_SPAN("VALIDATED"))) {
         relay_codec_change(reading->translation, RELAY_FIELD_TOOL_CHOICE);
     }
-    return relay_gemini_extras(reading, config, outer, 1, NULL, 0, RELAY_SPAN("toolConfig"),
+    return relay_gemini_extras(reading, calling, keys, 2, NULL, 0,
+                               RELAY_SPAN("toolConfig.functionCallingConfig"), &request->extras) &&
+           relay_gemini_extras(reading, config, outer, 1, NULL, 0, RELAY_SPAN("toolConfig"),
                                &request->extras);
 }
 
@@ -382,12 +388,13 @@ static relay_effort_t level(const relay_gemini_reading_t *reading, relay_json_no
 
 /* A budget of -1 leaves it to the model. */
 static bool read_thinking(relay_gemini_reading_t *reading, relay_json_node_t node,
-                          relay_reasoning_t *reasoning)
+                          relay_request_t *request)
 {
     enum { BUDGET, LEVEL, INCLUDE, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("thinkingBudget"),
                                             RELAY_SPAN_INIT("thinkingLevel"),
                                             RELAY_SPAN_INIT("includeThoughts")};
+    relay_reasoning_t *reasoning = &request->reasoning;
     relay_json_node_t nodes[KEYS];
     relay_json_value_t budget;
 
@@ -396,6 +403,10 @@ static bool read_thinking(relay_gemini_reading_t *reading, relay_json_node_t nod
     reasoning->effort = level(reading, nodes[LEVEL]);
     if (relay_json_type(reading->tree, nodes[INCLUDE]) == RELAY_JSON_TRUE) {
         reasoning->summary = RELAY_SPAN("auto");
+    }
+    if (!relay_gemini_extras(reading, node, keys, KEYS, NULL, 0,
+                             RELAY_SPAN("generationConfig.thinkingConfig"), &request->extras)) {
+        return false;
     }
     budget = relay_gemini_given(reading->tree, nodes[BUDGET]);
     if (budget.type == RELAY_JSON_ABSENT) {
@@ -468,7 +479,7 @@ static bool read_config(relay_gemini_reading_t *reading, relay_json_node_t confi
 
     relay_gemini_pick(reading->tree, config, config_keys, CONFIG_KEYS, nodes);
     return read_sampling(reading, nodes, request) &&
-           read_thinking(reading, nodes[G_THINKING], &request->reasoning) &&
+           read_thinking(reading, nodes[G_THINKING], request) &&
            read_format(reading, nodes, &request->format) &&
            read_modalities(reading, nodes[G_MODALITIES]) &&
            relay_gemini_extras(reading, config, config_keys, CONFIG_KEYS, config_essentials,
@@ -532,7 +543,7 @@ relay_error_code_t relay_gemini_read_request(relay_translation_t *translation,
     if (!relay_gemini_extras(&reading, 0, request_keys, reading.own ? R_COMPOUND : REQUEST_KEYS,
                              essentials, COUNT(essentials), relay_span(NULL, 0),
                              &request->extras) ||
-        (!reading.own && !read_system(&reading, nodes[R_SYSTEM], &tail)) ||
+        (!reading.own && !read_system(&reading, nodes[R_SYSTEM], request, &tail)) ||
         !read_contents(&reading, nodes[R_CONTENTS], &tail) || reading.own) {
         return translation->error.code;
     }

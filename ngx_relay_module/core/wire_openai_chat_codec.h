@@ -33,6 +33,10 @@ typedef struct {
 /* A tool's name, and an id that a user is told apart by, are at most so long. */
 enum { RELAY_CHAT_NAME_MAX = 64 };
 
+/* Bytes of state of the two stream machines. */
+extern const size_t relay_chat_reader_size;
+extern const size_t relay_chat_writer_size;
+
 relay_error_code_t relay_chat_read_request(relay_translation_t *translation,
                                            const relay_json_tree_t *tree, relay_request_t *request);
 relay_error_code_t relay_chat_write_request(relay_translation_t *translation,

@@ -9,11 +9,12 @@
 
 /* ---- tool calls ---------------------------------------------------------- */
 
-enum { C_ID, C_TYPE, C_FUNCTION, C_CUSTOM, CALL_KEYS };
+/* Clients that collect a stream keep its index. */
+enum { C_ID, C_TYPE, C_FUNCTION, C_CUSTOM, C_INDEX, CALL_KEYS };
 
-static const relay_span_t call_keys[CALL_KEYS] = {RELAY_SPAN_INIT("id"), RELAY_SPAN_INIT("type"),
-                                                  RELAY_SPAN_INIT("function"),
-                                                  RELAY_SPAN_INIT("custom")};
+static const relay_span_t call_keys[CALL_KEYS] = {
+    RELAY_SPAN_INIT("id"), RELAY_SPAN_INIT("type"), RELAY_SPAN_INIT("function"),
+    RELAY_SPAN_INIT("custom"), RELAY_SPAN_INIT("index")};
 
 /* Some servers send the arguments as an object; null means none. */
 static void read_arguments(const relay_json_tree_t *tree, relay_json_node_t node,
@@ -49,6 +50,10 @@ static bool read_call(relay_translation_t *translation, const relay_json_tree_t 
     read_arguments(tree, inner[block->call.free_text ? 2 : 1], &block->call.arguments);
     if (place->outer == NULL) {
         return true; /* of an answer: never refused for what the model says */
+    }
+    if (!relay_codec_leave_rest(translation, tree, node, call_keys, CALL_KEYS,
+                                translation->caller->fields[RELAY_FIELD_CALLS])) {
+        return false;
     }
     return block->call.name.len != 0 || relay_codec_missing(translation, &name);
 }

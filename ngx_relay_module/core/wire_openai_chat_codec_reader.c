@@ -37,7 +37,7 @@ typedef struct {
     tool_t tool[RELAY_TOOLS_OPEN_MAX];
 } state_t;
 
-_Static_assert(sizeof(state_t) <= RELAY_READER_SIZE, "state of the reader");
+const size_t relay_chat_reader_size = sizeof(state_t);
 
 static state_t *state_of(relay_reader_t *reader)
 {
@@ -107,23 +107,31 @@ static void close_prose(relay_reader_t *reader, unsigned index)
     }
 }
 
-static void open_prose(relay_reader_t *reader, unsigned index, relay_block_kind_t kind,
-                       relay_span_t signer)
+static void begin_prose(relay_reader_t *reader, unsigned index, relay_block_kind_t kind,
+                        relay_span_t signer)
 {
     state_t *state = state_of(reader);
     choice_t *choice = &state->choices[index];
     relay_stream_event_t event = {
         .kind = RELAY_STREAM_BLOCK, .choice = index, .block_kind = kind, .signer = signer};
 
-    if (choice->prose && choice->kind == kind) {
-        return;
-    }
     close_prose(reader, index);
     choice->prose = true;
     choice->kind = (uint8_t)kind;
     choice->block = state->next_block++;
     event.block = choice->block;
     emit(reader, &event);
+}
+
+/* Apart from begin_prose: an event is not for nothing, and most find theirs open. */
+static void open_prose(relay_reader_t *reader, unsigned index, relay_block_kind_t kind,
+                       relay_span_t signer)
+{
+    const choice_t *choice = &state_of(reader)->choices[index];
+
+    if (!choice->prose || choice->kind != kind) {
+        begin_prose(reader, index, kind, signer);
+    }
 }
 
 static relay_stream_event_t delta(const relay_reader_t *reader, unsigned choice)
@@ -340,9 +348,9 @@ static void continue_tool(relay_reader_t *reader, unsigned choice, int at,
 
 static void read_function(relay_json_value_t object, fragment_t *fragment)
 {
-    enum { NAME, ARGUMENTS, INPUT, KEYS };
-    static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("name"), RELAY_SPAN_INIT("arguments"),
-                                            RELAY_SPAN_INIT("input")};
+    enum { ARGUMENTS, INPUT, NAME, KEYS };
+    static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("arguments"), RELAY_SPAN_INIT("input"),
+                                            RELAY_SPAN_INIT("name")};
     relay_json_value_t values[KEYS];
 
     if (object.type == RELAY_JSON_OBJECT && relay_json_members(object.text, keys, KEYS, values)) {
@@ -351,11 +359,12 @@ static void read_function(relay_json_value_t object, fragment_t *fragment)
     }
 }
 
-enum { T_INDEX, T_ID, T_FUNCTION, T_CUSTOM, TOOL_KEYS };
+/* In the order in which fragments have them. */
+enum { T_INDEX, T_FUNCTION, T_ID, T_CUSTOM, TOOL_KEYS };
 
-static const relay_span_t tool_keys[TOOL_KEYS] = {RELAY_SPAN_INIT("index"), RELAY_SPAN_INIT("id"),
+static const relay_span_t tool_keys[TOOL_KEYS] = {RELAY_SPAN_INIT("index"),
                                                   RELAY_SPAN_INIT("function"),
-                                                  RELAY_SPAN_INIT("custom")};
+                                                  RELAY_SPAN_INIT("id"), RELAY_SPAN_INIT("custom")};
 
 static void tool_fragment(relay_reader_t *reader, unsigned choice, const relay_json_value_t *values)
 {
@@ -395,21 +404,21 @@ static void close_tools(relay_reader_t *reader, unsigned choice)
 
 enum {
     D_CONTENT,
+    D_TOOL_CALLS,
     D_REFUSAL,
     D_REASONING_CONTENT,
     D_REASONING,
     D_DETAILS,
-    D_TOOL_CALLS,
     D_FUNCTION_CALL,
     D_ANNOTATIONS,
     DELTA_KEYS
 };
 
 static const relay_span_t delta_keys[DELTA_KEYS] = {
-    RELAY_SPAN_INIT("content"),           RELAY_SPAN_INIT("refusal"),
-    RELAY_SPAN_INIT("reasoning_content"), RELAY_SPAN_INIT("reasoning"),
-    RELAY_SPAN_INIT("reasoning_details"), RELAY_SPAN_INIT("tool_calls"),
-    RELAY_SPAN_INIT("function_call"),     RELAY_SPAN_INIT("annotations"),
+    RELAY_SPAN_INIT("content"),       RELAY_SPAN_INIT("tool_calls"),
+    RELAY_SPAN_INIT("refusal"),       RELAY_SPAN_INIT("reasoning_content"),
+    RELAY_SPAN_INIT("reasoning"),     RELAY_SPAN_INIT("reasoning_details"),
+    RELAY_SPAN_INIT("function_call"), RELAY_SPAN_INIT("annotations"),
 };
 
 /* Whose reasoning it is, if the details beside the plain field tell. */
@@ -437,6 +446,12 @@ static void reasoning(relay_reader_t *reader, unsigned choice, const relay_json_
            relay_json_element(values[D_DETAILS].text, &cursor, &entry)) {
         detail(reader, choice, entry, plain.len != 0);
     }
+}
+
+/* Whether a list may have another element: most have one, with its bracket behind it. */
+static bool may_have_more(relay_json_value_t list, size_t cursor)
+{
+    return list.type == RELAY_JSON_ARRAY && cursor + 1 < list.text.len;
 }
 
 /* Typed parts instead of a string: {"type":"text",…} and {"type":"thinking",…}. */
@@ -492,7 +507,7 @@ static void tool_calls(relay_reader_t *reader, unsigned choice, relay_json_value
     relay_json_type_t type;
     size_t cursor = 0;
 
-    while (list.type == RELAY_JSON_ARRAY && !reader->over &&
+    while (may_have_more(list, cursor) && !reader->over &&
            (type = relay_json_element_members(list.text, &cursor, tool_keys, TOOL_KEYS, values)) !=
                RELAY_JSON_ABSENT) {
         if (type == RELAY_JSON_OBJECT) {
@@ -575,24 +590,35 @@ static void finish(relay_reader_t *reader, unsigned index, relay_stop_t reason)
     emit(reader, &event);
 }
 
-enum { H_INDEX, H_DELTA, H_WHOLE, H_LOGPROBS, H_FINISH, H_FAULT, CHOICE_KEYS };
+/* In the order in which they come, as those of chunks. */
+enum { H_INDEX, H_DELTA, H_LOGPROBS, H_FINISH, H_WHOLE, H_FAULT, CHOICE_KEYS };
 
 static const relay_span_t choice_keys[CHOICE_KEYS] = {
-    RELAY_SPAN_INIT("index"),    RELAY_SPAN_INIT("delta"),         RELAY_SPAN_INIT("message"),
-    RELAY_SPAN_INIT("logprobs"), RELAY_SPAN_INIT("finish_reason"), RELAY_SPAN_INIT("error")};
+    RELAY_SPAN_INIT("index"),         RELAY_SPAN_INIT("delta"),   RELAY_SPAN_INIT("logprobs"),
+    RELAY_SPAN_INIT("finish_reason"), RELAY_SPAN_INIT("message"), RELAY_SPAN_INIT("error")};
+
+static void fail_choice(relay_reader_t *reader, relay_json_value_t fault)
+{
+    relay_wire_error_members_t members = {.error = fault};
+    relay_wire_error_t error;
+
+    if (!relay_wire_error_read(&members, &error)) {
+        error.status = 502;
+    }
+    fail_as(reader, &error);
+}
 
 /* False if the chunk says that the answer failed. */
 static bool read_choice(relay_reader_t *reader, const relay_json_value_t *values)
 {
     state_t *state = state_of(reader);
-    relay_wire_error_members_t members = {.error = values[H_FAULT]};
-    relay_wire_error_t error = {.status = 502};
     const relay_json_value_t none = {RELAY_JSON_ABSENT, {NULL, 0}};
     uint64_t index = 0;
 
-    if (relay_wire_error_read(&members, &error) ||
+    if (values[H_FAULT].type == RELAY_JSON_OBJECT ||
+        (values[H_FAULT].type == RELAY_JSON_STRING && relay_wire_says(values[H_FAULT])) ||
         relay_wire_is(values[H_FINISH], RELAY_SPAN("error"))) {
-        fail_as(reader, &error);
+        fail_choice(reader, values[H_FAULT]);
         return false;
     }
     relay_json_uint(values[H_INDEX], &index);
@@ -615,15 +641,19 @@ static bool read_choice(relay_reader_t *reader, const relay_json_value_t *values
     return !reader->over;
 }
 
+/* In the order in which they come, which finds each at once; K_FINGERPRINT and
+ * K_PADDING say nothing, but are in every chunk. */
 enum {
     K_ID,
-    K_MODEL,
+    K_OBJECT,
     K_CREATED,
+    K_MODEL,
+    K_TIER,
+    K_FINGERPRINT,
     K_CHOICES,
     K_USAGE,
+    K_PADDING,
     K_GROQ,
-    K_TIER,
-    K_OBJECT,
     K_ERROR,
     K_MESSAGE,
     K_TYPE,
@@ -633,10 +663,13 @@ enum {
 };
 
 static const relay_span_t chunk_keys[CHUNK_KEYS] = {
-    RELAY_SPAN_INIT("id"),           RELAY_SPAN_INIT("model"),  RELAY_SPAN_INIT("created"),
-    RELAY_SPAN_INIT("choices"),      RELAY_SPAN_INIT("usage"),  RELAY_SPAN_INIT("x_groq"),
-    RELAY_SPAN_INIT("service_tier"), RELAY_SPAN_INIT("object"), RELAY_SPAN_INIT("error"),
-    RELAY_SPAN_INIT("message"),      RELAY_SPAN_INIT("type"),   RELAY_SPAN_INIT("code"),
+    RELAY_SPAN_INIT("id"),           RELAY_SPAN_INIT("object"),
+    RELAY_SPAN_INIT("created"),      RELAY_SPAN_INIT("model"),
+    RELAY_SPAN_INIT("service_tier"), RELAY_SPAN_INIT("system_fingerprint"),
+    RELAY_SPAN_INIT("choices"),      RELAY_SPAN_INIT("usage"),
+    RELAY_SPAN_INIT("obfuscation"),  RELAY_SPAN_INIT("x_groq"),
+    RELAY_SPAN_INIT("error"),        RELAY_SPAN_INIT("message"),
+    RELAY_SPAN_INIT("type"),         RELAY_SPAN_INIT("code"),
     RELAY_SPAN_INIT("detail"),
 };
 
@@ -657,6 +690,7 @@ static bool read_error(const relay_json_value_t *data, bool named, relay_wire_er
     return relay_wire_error_read(&members, error);
 }
 
+/* A first chunk without choices may lack the id, too. */
 static void start(relay_reader_t *reader, const relay_json_value_t *data)
 {
     relay_stream_event_t event = {.kind = RELAY_STREAM_START,
@@ -665,9 +699,7 @@ static void start(relay_reader_t *reader, const relay_json_value_t *data)
                                   .service_tier = relay_wire_inner(data[K_TIER]),
                                   .usage = &reader->usage};
 
-    /* a first chunk without choices may lack the id, too */
-    if (!reader->started &&
-        (relay_wire_says(data[K_CHOICES]) || data[K_USAGE].type == RELAY_JSON_OBJECT)) {
+    if (relay_wire_says(data[K_CHOICES]) || data[K_USAGE].type == RELAY_JSON_OBJECT) {
         reader->started = true;
         relay_json_uint(data[K_CREATED], &event.created_s);
         emit(reader, &event);
@@ -702,15 +734,19 @@ static void read_chunk(relay_reader_t *reader, const relay_json_value_t *data, b
         fail_as(reader, &error);
         return;
     }
-    start(reader, data);
-    while (data[K_CHOICES].type == RELAY_JSON_ARRAY &&
+    if (!reader->started) {
+        start(reader, data);
+    }
+    while (may_have_more(data[K_CHOICES], cursor) &&
            (type = relay_json_element_members(data[K_CHOICES].text, &cursor, choice_keys,
                                               CHOICE_KEYS, values)) != RELAY_JSON_ABSENT) {
         if (type == RELAY_JSON_OBJECT && !read_choice(reader, values)) {
             return;
         }
     }
-    read_usage(reader, data);
+    if (data[K_USAGE].type == RELAY_JSON_OBJECT || data[K_GROQ].type == RELAY_JSON_OBJECT) {
+        read_usage(reader, data);
+    }
 }
 
 /* "[DONE]": the finish that a provider forgot is made up, but no answer is. */

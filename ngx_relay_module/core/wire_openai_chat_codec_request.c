@@ -66,8 +66,10 @@ static bool read_tool(relay_chat_reading_t *reading, relay_json_node_t node,
     tool->type = relay_json_content(reading->tree, nodes[TYPE]);
     tool->mark = relay_json_value(reading->tree, nodes[CACHE]);
     return kind == RELAY_TOOL_OPAQUE ||
-           read_function(reading, nodes[kind == RELAY_TOOL_CUSTOM ? CUSTOM : FUNCTION], place,
-                         tool);
+           (read_function(reading, nodes[kind == RELAY_TOOL_CUSTOM ? CUSTOM : FUNCTION], place,
+                          tool) &&
+            relay_codec_leave_rest(reading->translation, reading->tree, node, keys, KEYS,
+                                   RELAY_SPAN("tools")));
 }
 
 /* The deprecated list holds what is inside a tool. */
@@ -367,7 +369,8 @@ static bool read_format(relay_chat_reading_t *reading, relay_json_node_t node)
     format->description = relay_json_content(reading->tree, inner[DESCRIPTION]);
     format->schema = relay_json_value(reading->tree, inner[SCHEMA]);
     format->strict = given(reading, inner[STRICT]);
-    return true;
+    return relay_codec_leave_rest(reading->translation, reading->tree, nodes[SCHEMA_OBJECT],
+                                  inner_keys, INNER, RELAY_SPAN("response_format.json_schema"));
 }
 
 static bool read_reasoning_effort(relay_chat_reading_t *reading, relay_json_node_t node)
@@ -415,12 +418,19 @@ static bool read_modalities(relay_chat_reading_t *reading, relay_json_node_t nod
 
 static bool read_stream(relay_chat_reading_t *reading, const relay_json_node_t *nodes)
 {
-    static const relay_span_t keys[] = {RELAY_SPAN_INIT("include_usage")};
-    relay_json_node_t usage;
+    enum { USAGE, OBFUSCATION, KEYS };
+    static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("include_usage"),
+                                            RELAY_SPAN_INIT("include_obfuscation")};
+    relay_json_node_t options[KEYS];
 
     reading->request->stream = relay_json_type(reading->tree, nodes[R_STREAM]) == RELAY_JSON_TRUE;
-    relay_json_pick(reading->tree, nodes[R_STREAM_OPTIONS], keys, 1, &usage);
-    reading->request->usage_wanted = relay_json_type(reading->tree, usage) == RELAY_JSON_TRUE;
+    relay_json_pick(reading->tree, nodes[R_STREAM_OPTIONS], keys, KEYS, options);
+    reading->request->usage_wanted =
+        relay_json_type(reading->tree, options[USAGE]) == RELAY_JSON_TRUE;
+    if (relay_json_type(reading->tree, options[OBFUSCATION]) == RELAY_JSON_TRUE) {
+        relay_codec_drop_name(reading->translation,
+                              RELAY_SPAN("stream_options.include_obfuscation"));
+    }
     return true;
 }
 
@@ -475,7 +485,11 @@ static void read_labels(relay_chat_reading_t *reading, const relay_json_node_t *
     request->model = relay_json_content(reading->tree, nodes[R_MODEL]);
     request->verbosity = relay_json_content(reading->tree, nodes[R_VERBOSITY]);
     request->metadata = given(reading, nodes[R_METADATA]);
-    request->user = safety.len != 0 ? safety : relay_json_content(reading->tree, nodes[R_USER]);
+    request->user = relay_json_content(reading->tree, nodes[R_USER]);
+    if (safety.len != 0 && request->user.len != 0) {
+        relay_codec_drop(reading->translation, RELAY_FIELD_USER); /* there is one person */
+    }
+    request->user = safety.len != 0 ? safety : request->user;
     request->service_tier = relay_json_content(reading->tree, nodes[R_SERVICE_TIER]);
 }
 

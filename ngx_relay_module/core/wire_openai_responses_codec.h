@@ -39,6 +39,10 @@ typedef struct {
     bool any; /* an item is out */
 } relay_responses_writing_t;
 
+/* Bytes of state of the two stream machines. */
+extern const size_t relay_responses_reader_size;
+extern const size_t relay_responses_writer_size;
+
 relay_error_code_t relay_responses_read_request(relay_translation_t *translation,
                                                 const relay_json_tree_t *tree,
                                                 relay_request_t *request);

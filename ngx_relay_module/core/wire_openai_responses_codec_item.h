@@ -52,8 +52,6 @@ typedef struct {
     uint8_t signer[RELAY_RESPONSES_SIGNER_MAX];
 } relay_responses_writer_t;
 
-_Static_assert(sizeof(relay_responses_writer_t) <= RELAY_WRITER_SIZE, "state of the writer");
-
 static inline relay_responses_writer_t *relay_responses_state(relay_writer_t *writer)
 {
     return (relay_responses_writer_t *)(void *)writer->state;

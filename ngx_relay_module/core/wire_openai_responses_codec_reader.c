@@ -37,7 +37,7 @@ typedef struct {
     slot_t slots[PARTS_MAX];
 } state_t;
 
-_Static_assert(sizeof(state_t) <= RELAY_READER_SIZE, "state of the reader");
+const size_t relay_responses_reader_size = sizeof(state_t);
 
 static state_t *state_of(relay_reader_t *reader)
 {

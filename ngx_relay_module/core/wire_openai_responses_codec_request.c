@@ -27,16 +27,13 @@ enum {
     T_TOOLS,
     T_DEFER,
     T_EXECUTION,
-    T_WEB_ACCESS,
     TOOL_KEYS
 };
 
 static const relay_span_t tool_keys[TOOL_KEYS] = {
-    RELAY_SPAN_INIT("type"),        RELAY_SPAN_INIT("name"),
-    RELAY_SPAN_INIT("description"), RELAY_SPAN_INIT("parameters"),
-    RELAY_SPAN_INIT("strict"),      RELAY_SPAN_INIT("format"),
-    RELAY_SPAN_INIT("tools"),       RELAY_SPAN_INIT("defer_loading"),
-    RELAY_SPAN_INIT("execution"),   RELAY_SPAN_INIT("external_web_access"),
+    RELAY_SPAN_INIT("type"),       RELAY_SPAN_INIT("name"),          RELAY_SPAN_INIT("description"),
+    RELAY_SPAN_INIT("parameters"), RELAY_SPAN_INIT("strict"),        RELAY_SPAN_INIT("format"),
+    RELAY_SPAN_INIT("tools"),      RELAY_SPAN_INIT("defer_loading"), RELAY_SPAN_INIT("execution"),
 };
 
 /* The format of a custom tool, {"type","syntax","definition"} here, as others nest it. */
@@ -140,12 +137,6 @@ static bool read_namespace(relay_responses_reading_t *reading, const relay_json_
     return true;
 }
 
-/* A web search that may not reach the web is one that can be done without. */
-static bool is_optional(const relay_responses_reading_t *reading, const relay_json_node_t *nodes)
-{
-    return relay_json_type(reading->tree, nodes[T_WEB_ACCESS]) == RELAY_JSON_FALSE;
-}
-
 static bool read_tool(relay_responses_reading_t *reading, relay_json_node_t node,
                       const relay_place_t *place)
 {
@@ -165,10 +156,6 @@ static bool read_tool(relay_responses_reading_t *reading, relay_json_node_t node
     }
     if (relay_json_reads(reading->tree, nodes[T_TYPE], RELAY_RESPONSES_SEARCH)) {
         return read_search(reading, node, nodes, place);
-    }
-    if (is_optional(reading, nodes)) {
-        relay_codec_drop_name(reading->translation, RELAY_SPAN("tools.web_search"));
-        return true;
     }
     return add_tool(reading, node, nodes, place, RELAY_TOOL_OPAQUE) != NULL;
 }
@@ -192,6 +179,44 @@ bool relay_responses_read_tools(relay_responses_reading_t *reading, relay_json_n
         }
     }
     return true;
+}
+
+static bool is_search(const relay_tool_t *tool)
+{
+    return tool->kind == RELAY_TOOL_OPAQUE &&
+           relay_span_starts(tool->type, RELAY_SPAN("web_search"));
+}
+
+static bool stays_offline(const relay_tool_t *tool)
+{
+    static const relay_span_t key = RELAY_SPAN_INIT("external_web_access");
+    relay_json_value_t access = {RELAY_JSON_ABSENT, {NULL, 0}};
+
+    relay_json_members(tool->raw, &key, 1, &access);
+    return access.type == RELAY_JSON_FALSE;
+}
+
+/*
+ * A web search that may not reach the web can be done without, and so can one that
+ * is offered beside tools of the caller's own, as coding agents always do. After the
+ * whole input, which can bring tools.
+ */
+static void drop_searches(relay_responses_reading_t *reading)
+{
+    relay_tool_t **at = &reading->request->tools;
+    const relay_tool_t *own = *at;
+
+    while (own != NULL && own->kind == RELAY_TOOL_OPAQUE) {
+        own = own->next;
+    }
+    while (*at != NULL) {
+        if (is_search(*at) && (own != NULL || stays_offline(*at))) {
+            *at = (*at)->next;
+            relay_codec_drop_name(reading->translation, RELAY_SPAN("tools.web_search"));
+        } else {
+            at = &(*at)->next;
+        }
+    }
 }
 
 /* ---- the choice among them ----------------------------------------------- */
@@ -485,7 +510,8 @@ static bool read_format(relay_responses_reading_t *reading, relay_json_node_t no
     format->description = relay_json_content(reading->tree, nodes[DESCRIPTION]);
     format->schema = relay_json_value(reading->tree, nodes[SCHEMA]);
     format->strict = given(reading, nodes[STRICT]);
-    return true;
+    return relay_codec_leave_rest(reading->translation, reading->tree, node, keys, KEYS,
+                                  RELAY_SPAN("text.format"));
 }
 
 static bool read_text(relay_responses_reading_t *reading, relay_json_node_t node)
@@ -501,13 +527,31 @@ static bool read_text(relay_responses_reading_t *reading, relay_json_node_t node
            read_format(reading, nodes[0]);
 }
 
+/* Padding that hides the lengths of deltas. */
+static void note_obfuscation(relay_responses_reading_t *reading, relay_json_node_t options)
+{
+    static const relay_span_t keys[] = {RELAY_SPAN_INIT("include_obfuscation")};
+    relay_json_node_t node;
+
+    relay_json_pick(reading->tree, options, keys, 1, &node);
+    if (relay_json_type(reading->tree, node) == RELAY_JSON_TRUE) {
+        relay_codec_drop_name(reading->translation,
+                              RELAY_SPAN("stream_options.include_obfuscation"));
+    }
+}
+
 static void read_labels(relay_responses_reading_t *reading, const relay_json_node_t *nodes)
 {
     relay_request_t *request = reading->request;
     relay_span_t safety = relay_json_content(reading->tree, nodes[R_SAFETY_IDENTIFIER]);
 
+    note_obfuscation(reading, nodes[R_STREAM_OPTIONS]);
     request->metadata = given(reading, nodes[R_METADATA]);
-    request->user = safety.len != 0 ? safety : relay_json_content(reading->tree, nodes[R_USER]);
+    request->user = relay_json_content(reading->tree, nodes[R_USER]);
+    if (safety.len != 0 && request->user.len != 0) {
+        relay_codec_drop(reading->translation, RELAY_FIELD_USER); /* there is one person */
+    }
+    request->user = safety.len != 0 ? safety : request->user;
     request->service_tier = relay_json_content(reading->tree, nodes[R_SERVICE_TIER]);
 }
 
@@ -537,10 +581,13 @@ static bool read_foreign(relay_responses_reading_t *reading, const relay_json_no
 
     read_labels(reading, nodes);
     reading->request->tool_choice.parallel = given(reading, nodes[R_PARALLEL]);
-    return check_state(reading, nodes) && read_instructions(reading, nodes[R_INSTRUCTIONS]) &&
-           relay_responses_read_tools(reading, nodes[R_TOOLS], &tools) &&
-           relay_responses_read_input(reading, nodes[R_INPUT]) &&
-           relay_responses_read_choice(reading, nodes[R_TOOL_CHOICE]) &&
+    if (!check_state(reading, nodes) || !read_instructions(reading, nodes[R_INSTRUCTIONS]) ||
+        !relay_responses_read_tools(reading, nodes[R_TOOLS], &tools) ||
+        !relay_responses_read_input(reading, nodes[R_INPUT])) {
+        return false;
+    }
+    drop_searches(reading);
+    return relay_responses_read_choice(reading, nodes[R_TOOL_CHOICE]) &&
            read_include(reading, nodes) && read_text(reading, nodes[R_TEXT]);
 }
 

@@ -14,6 +14,8 @@
 #include "wire_openai_responses_codec_item.h"
 #include "wire_support.h"
 
+const size_t relay_responses_writer_size = sizeof(relay_responses_writer_t);
+
 /* ---- responses ----------------------------------------------------------- */
 
 #define PUT_HEAD(writer, out, type)                                                                \

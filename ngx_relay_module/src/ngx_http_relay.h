@@ -188,7 +188,9 @@ typedef struct {
     ngx_array_t                      headers;     /* ngx_http_relay_header_t */
     ngx_uint_t                       retry_after;
     const relay_candidate_t         *candidate;
-    unsigned                         reworded:1;  /* in another format */
+    relay_error_code_t               code;        /* of one in another format */
+    unsigned                         reworded:1;  /* in another format: */
+    unsigned                         retry:1;     /* worth another try */
 } ngx_http_relay_failure_t;
 
 

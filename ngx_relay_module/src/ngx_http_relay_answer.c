@@ -553,7 +553,8 @@ ngx_http_relay_last_word(ngx_http_relay_ctx_t *ctx,
     }
 
     if (failure->status) {
-        error.code = RELAY_ERR_UPSTREAM_STATUS;
+        error.code = failure->reworded ? failure->code
+                                       : RELAY_ERR_UPSTREAM_STATUS;
         error.status = failure->status;
         error.message = ngx_http_relay_span(&failure->message);
 

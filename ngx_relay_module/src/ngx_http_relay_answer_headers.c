@@ -324,6 +324,9 @@ ngx_http_relay_set_headers(ngx_http_relay_ctx_t *ctx, ngx_array_t *headers,
     ngx_http_request_t       *r;
     ngx_http_relay_header_t  *h;
 
+    static ngx_str_t  yes = ngx_string("true");
+    static ngx_str_t  no = ngx_string("false");
+
     r = ctx->request;
     id = ctx->match.dialect->request_id_header;
     has_id = 0;
@@ -356,6 +359,17 @@ ngx_http_relay_set_headers(ngx_http_relay_ctx_t *ctx, ngx_array_t *headers,
 
     if (status == 429 || status == 503) {
         retry_after = retry_after ? retry_after : 1;
+    }
+
+    /* a provider's error in other words: SDKs of the caller know only theirs */
+
+    if (status >= NGX_HTTP_BAD_REQUEST && ctx->failure.reworded
+        && ngx_http_relay_add_header(r, "x-should-retry",
+                                     sizeof("x-should-retry") - 1,
+                                     ctx->failure.retry ? &yes : &no)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (retry_after) {

@@ -529,10 +529,11 @@ ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx, ngx_uint_t status,
     failure->candidate = attempt->candidate;
     failure->retry_after = ngx_http_relay_retry_after(&attempt->retry_after);
     failure->body = *body;
-    failure->reworded = (attempt->translated != NULL);
 
     if (ngx_http_relay_remember_message(ctx, ngx_http_relay_span(body))
         != NGX_OK
+        || (attempt->translated
+            && ngx_http_relay_translate_failure(ctx, failure) != NGX_OK)
         || ngx_array_init(&failure->headers, pool, attempt->headers.nelts + 1,
                           sizeof(ngx_http_relay_header_t))
            != NGX_OK)
@@ -585,8 +586,7 @@ ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx, relay_span_t body)
     error.type = RELAY_JSON_ABSENT;
 
     if (relay_json_scan(body, &key, 1, &error, &fault) != RELAY_JSON_OK
-        || (ctx->stream.error_seen && error.type != RELAY_JSON_OBJECT)
-        || ctx->attempt.translated)
+        || (ctx->stream.error_seen && error.type != RELAY_JSON_OBJECT))
     {
         failure->body.len = 0;
     }
@@ -597,7 +597,7 @@ ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx, relay_span_t body)
         failure->retry_after = ngx_min(answer.retry_after_s, 60);
     }
 
-    if (answer.message.len == 0) {
+    if (answer.message.len == 0 || ctx->attempt.translated) {
         return NGX_OK;
     }
 

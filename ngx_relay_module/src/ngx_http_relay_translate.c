@@ -738,3 +738,39 @@ ngx_http_relay_translate_whole(ngx_http_relay_ctx_t *ctx)
 
     return NGX_OK;
 }
+
+
+/* the texts are copied: the attempt's memory is the next one's */
+
+ngx_int_t
+ngx_http_relay_translate_failure(ngx_http_relay_ctx_t *ctx,
+    ngx_http_relay_failure_t *failure)
+{
+    relay_failure_t  said;
+
+    said = relay_translate_failure(&ctx->attempt.translated->translation,
+                                   ngx_http_relay_span(&failure->body),
+                                   failure->status);
+
+    failure->reworded = 1;
+    failure->code = said.error.code;
+    failure->status = said.error.status;
+    failure->retry = said.retry;
+    failure->body.len = 0;
+
+    if (said.error.message.len == 0) {
+        return NGX_OK;
+    }
+
+    failure->message.len = said.error.message.len;
+    failure->message.data = ngx_pnalloc(ctx->request->pool,
+                                        failure->message.len);
+    if (failure->message.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(failure->message.data, said.error.message.base,
+               failure->message.len);
+
+    return NGX_OK;
+}

@@ -55,6 +55,9 @@ ngx_int_t ngx_http_relay_translate_notes(ngx_http_relay_ctx_t *ctx,
 /* attempt.held, a whole answer; NGX_ABORT: attempt.failure is set; NGX_ERROR */
 ngx_int_t ngx_http_relay_translate_whole(ngx_http_relay_ctx_t *ctx);
 
+/* what a provider's error, failure->status and ->body, is in the caller's words */
+ngx_int_t ngx_http_relay_translate_failure(ngx_http_relay_ctx_t *ctx,
+    ngx_http_relay_failure_t *failure);
 /* the stream is committed: gives back what only the request needed */
 ngx_int_t ngx_http_relay_translate_settle(ngx_http_relay_ctx_t *ctx);
 

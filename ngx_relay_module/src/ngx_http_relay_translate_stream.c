@@ -13,9 +13,6 @@
 /* output of one event, kept by the worker; longer ones are given back */
 #define NGX_HTTP_RELAY_SCRATCH_SIZE  65536
 
-/* what reader, order and writer of one stream may keep, each */
-#define NGX_HTTP_RELAY_KEPT_MAX      (4 * NGX_HTTP_RELAY_EVENT_MAX)
-
 
 static ngx_int_t ngx_http_relay_translated_open(
     ngx_http_relay_translated_t *translated);
@@ -63,13 +60,11 @@ ngx_http_relay_translated_open(ngx_http_relay_translated_t *translated)
     options.output = &translated->output;
     options.memory.resize = ngx_http_relay_translated_resize;
     options.memory.owner = NULL;
-    options.kept_max = NGX_HTTP_RELAY_KEPT_MAX;
-
-    relay_stream_open(translated->stream, &options);
+    options.kept_max = RELAY_KEPT_MAX;
 
     translated->streaming = 1;
 
-    return NGX_OK;
+    return relay_stream_open(translated->stream, &options) ? NGX_OK : NGX_ERROR;
 }
 
 

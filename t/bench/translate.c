@@ -436,10 +436,12 @@ static void translate_stream(case_t *of)
     size_t written = 0;
 
     begin(&translation, &arena, of->caller);
-    relay_stream_open(&stream, &(relay_stream_options_t){.translation = &translation,
-                                                         .output = &output,
-                                                         .memory = {resize, NULL},
-                                                         .kept_max = SCRATCH_BYTES});
+    if (!relay_stream_open(&stream, &(relay_stream_options_t){.translation = &translation,
+                                                              .output = &output,
+                                                              .memory = {resize, NULL},
+                                                              .kept_max = SCRATCH_BYTES})) {
+        fail("no memory for a stream");
+    }
     for (size_t i = 0; i < of->nitems; i++) {
         output.buf.len = 0;
         relay_stream_item(&stream, &of->items[i]);

@@ -129,7 +129,9 @@ static relay_buf_t run_stream(relay_translation_t *translation, relay_span_t tex
     uint32_t random = step;
 
     relay_sse_init(&sse, options.memory, EVENT_MAX);
-    relay_stream_open(&stream, &options);
+    if (!relay_stream_open(&stream, &options)) {
+        abort();
+    }
     while (text.len != 0) {
         size_t size = text.len;
         uint8_t *piece;

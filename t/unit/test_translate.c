@@ -78,7 +78,7 @@ static void what_asks_for_nothing_is_no_loss(void **state)
                       "{\"model\":\"m\",\"n\":1,\"logprobs\":false,\"presence_penalty\":0.0,"
                       "\"seed\":null,\"logit_bias\":{},\"modalities\":[\"text\"],"
                       "\"tools\":[],\"tool_choice\":\"auto\",\"prediction\":null," HI "}",
-                      "{\"model\":\"m\",\"max_tokens\":4096,\"messages\":[{\"role\":\"user\","
+                      "{\"model\":\"m\",\"max_tokens\":32000,\"messages\":[{\"role\":\"user\","
                       "\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]}]}",
                       "");
 }
@@ -91,7 +91,7 @@ static void hints_are_dropped_by_name_each_once(void **state)
                       "\"metadata\":{\"a\":\"b\"},\"service_tier\":\"flex\",\"x y\":1,\"messages\":"
                       "[{\"role\":\"user\",\"name\":\"n\",\"content\":\"hi\"},{\"role\":\"user\","
                       "\"name\":\"o\",\"content\":\"ho\"}]}",
-                      "{\"model\":\"m\",\"max_tokens\":4096,\"messages\":[{\"role\":\"user\","
+                      "{\"model\":\"m\",\"max_tokens\":32000,\"messages\":[{\"role\":\"user\","
                       "\"content\":[{\"type\":\"text\",\"text\":\"hi\"},{\"type\":\"text\","
                       "\"text\":\"ho\"}]}]}",
                       "messages.name, seed, verbosity, metadata, service_tier, store, x?y");
@@ -187,7 +187,7 @@ static void calls_and_results_come_in_pairs(void **state)
         CHAT, MESSAGES, plain,
         "{\"model\":\"m\",\"messages\":[" CALL("a") "," RESULT("a") "," CALL("a") "," RESULT(
             "a") "]}",
-        "{\"model\":\"m\",\"max_tokens\":4096,\"messages\":["
+        "{\"model\":\"m\",\"max_tokens\":32000,\"messages\":["
         "{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"a\",\"name\":\"f\","
         "\"input\":{}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\","
         "\"tool_use_id\":\"a\",\"content\":[{\"type\":\"text\",\"text\":\"r\"}]}]},"
@@ -340,7 +340,7 @@ static void what_the_target_refuses_is_left_out(void **state)
         relay_target_t target = {.refused = cases[i].refused};
         translate_t run;
         relay_span_t out;
-        snprintf(body, sizeof(body), "{\"model\":\"m\",\"max_tokens\":4096," HI ",%s}",
+        snprintf(body, sizeof(body), "{\"model\":\"m\",\"max_tokens\":32000," HI ",%s}",
                  cases[i].member);
         snprintf(name, sizeof(name), "%.*s", (int)strcspn(cases[i].member, ":") + 1,
                  cases[i].member);

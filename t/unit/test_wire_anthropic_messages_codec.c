@@ -6,7 +6,7 @@
 
 static const relay_target_t plain = {0};
 
-#define HEAD     "{\"model\":\"m\",\"max_tokens\":4096,"
+#define HEAD     "{\"model\":\"m\",\"max_tokens\":32000,"
 #define USER(t)  "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"" t "\"}]}"
 #define IN(rest) "{\"model\":\"m\",\"messages\":[" rest "}"
 #define ASK      "{\"role\":\"user\",\"content\":\"hi\"}]"

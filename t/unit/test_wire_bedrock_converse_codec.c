@@ -639,7 +639,7 @@ static void broken_arguments_are_wrapped(void **state)
     REASONING("\"text\":\"why\"")                                                                  \
     REASONING("\"signature\":\"c2ln\"")                                                            \
     EVENT("contentBlockStop", "{\"contentBlockIndex\":0}")                                         \
-        EVENT("messageStop", "{\"stopReason\":\"end_turn\"}") EVENT("metadata", "{}")
+    EVENT("messageStop", "{\"stopReason\":\"end_turn\"}") EVENT("metadata", "{}")
 #define UNSIGNED                                                                                   \
     EVENT("messageStart", "{\"role\":\"assistant\"}")                                              \
     REASONING("\"text\":\"why\"")                                                                  \

@@ -219,7 +219,7 @@ static void thinking_of_another_provider_goes_through_a_client_of_this_format(vo
                                 "\"" SEALED_T "\"},{\"text\":\"\",\"thought\":true,"
                                 "\"thoughtSignature\":\"" SEALED_R
                                 "\"},{\"text\":\"c\"}") "," USER("{\"text\":\"hi\"}") "]}",
-        "{\"model\":\"\",\"max_tokens\":4096,\"messages\":[{\"role\":\"assistant\",\"content\":["
+        "{\"model\":\"\",\"max_tokens\":32000,\"messages\":[{\"role\":\"assistant\",\"content\":["
         "{\"type\":\"thinking\",\"thinking\":\"ab\",\"signature\":\"SIG\"},{\"type\":"
         "\"redacted_thinking\",\"data\":\"DATA\"},{\"type\":\"text\",\"text\":\"c\"}]},{\"role\":"
         "\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]}]}",
@@ -230,7 +230,7 @@ static void thinking_of_another_provider_goes_through_a_client_of_this_format(vo
         "{\"contents\":[" MODEL(
             "{\"text\":\"a\",\"thought\":true,\"thoughtSignature\":\"U0k=\"},"
             "{\"text\":\"c\",\"thoughtSignature\":\"U0k=\"}") "," USER("{\"text\":\"hi\"}") "]}",
-        "{\"model\":\"\",\"max_tokens\":4096,\"messages\":[{\"role\":\"assistant\",\"content\":["
+        "{\"model\":\"\",\"max_tokens\":32000,\"messages\":[{\"role\":\"assistant\",\"content\":["
         "{\"type\":\"text\",\"text\":\"c\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"text\","
         "\"text\":\"hi\"}]}]}",
         "contents.parts.thoughtSignature");
@@ -254,7 +254,7 @@ static void a_seal_that_is_no_plain_text_is_not_opened(void **state)
                                                                               "\"hi\"}") "]}"),
             &out),
         RELAY_ERR_NONE);
-    translate_same(out, "{\"model\":\"\",\"max_tokens\":4096,\"messages\":[{\"role\":\"user\","
+    translate_same(out, "{\"model\":\"\",\"max_tokens\":32000,\"messages\":[{\"role\":\"user\","
                         "\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]}]}");
     translate_close(&run);
 }
@@ -271,7 +271,7 @@ static void thinking_configurations(void **state)
             CHAT_IN CHAT_HI "}", "");
     translate_request(GEMINI, MESSAGES, plain,
                       "{" HI ",\"generationConfig\":{\"thinkingConfig\":{\"thinkingBudget\":0}}}",
-                      "{\"model\":\"\",\"max_tokens\":4096,\"messages\":[{\"role\":\"user\","
+                      "{\"model\":\"\",\"max_tokens\":32000,\"messages\":[{\"role\":\"user\","
                       "\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]}],\"thinking\":{\"type\":"
                       "\"disabled\"}}",
                       "");

@@ -92,7 +92,8 @@ static void what_the_provider_did_itself_is_left_out(void **state)
     translate_refused(MESSAGES, CHAT,
                       IN("{\"role\":\"user\",\"content\":[{\"type\":\"container_upload\","
                          "\"file_id\":\"f\"}]}]"),
-                      RELAY_ERR_INVALID_FIELD, "messages.0.content.0", "not supported");
+                      RELAY_ERR_INVALID_FIELD, "messages.0.content.0",
+                      "Input tag 'container_upload'");
 }
 
 static void tools_choices_and_settings(void **state)

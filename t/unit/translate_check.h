@@ -210,7 +210,7 @@ static translate_stream_t translate_run(relay_translation_t *translation, relay_
 
     assert_non_null(stream);
     relay_sse_init(&sse, options.memory, 1 << 20);
-    relay_stream_open(stream, &options);
+    assert_true(relay_stream_open(stream, &options));
     for (size_t at = 0; at < text.len;) {
         size_t size = cut == 0 ? 1 : at == 0 && cut < text.len ? cut : text.len - at;
         translate_feed(stream, &result, &sse, relay_span(text.base + at, size));

@@ -339,7 +339,7 @@ sub sse {
         @parts = ();
         for my $offset (@{$o{cut}}) {
             push @parts, substr $text, $at, $offset - $at if $offset > $at && $offset < length $text;
-            $at = $offset if $offset > $at;
+            $at = $offset if $offset > $at && $offset < length $text;
         }
         push @parts, substr $text, $at if $at < length $text;
     }
