@@ -365,6 +365,12 @@ static bool put_marked_system(relay_messages_writing_t *writing, const relay_mes
         if (!remains(writing, block)) {
             continue;
         }
+        if (block->kind != RELAY_BLOCK_TEXT) { /* media has its place in a turn of the user */
+            if (!put_block(writing, message, block, first)) {
+                return false;
+            }
+            continue;
+        }
         relay_buf_put(writing->out, *first ? RELAY_SPAN("") : RELAY_SPAN(","));
         *first = false;
         RELAY_PUT(writing->out, "{\"type\":\"text\",\"text\":\"<system>\\n");

@@ -257,11 +257,17 @@ static bool put_block(relay_converse_writing_t *writing, const relay_message_t *
 
 /* ---- turns --------------------------------------------------------------- */
 
-static void put_marked_system(relay_converse_writing_t *writing, const relay_message_t *message,
+static bool put_marked_system(relay_converse_writing_t *writing, const relay_message_t *message,
                               bool *first)
 {
     for (const relay_block_t *block = message->blocks; block != NULL; block = block->next) {
         if (!remains(block)) {
+            continue;
+        }
+        if (block->kind != RELAY_BLOCK_TEXT) { /* media has its place in a turn of the user */
+            if (!put_block(writing, message, block, first)) {
+                return false;
+            }
             continue;
         }
         relay_buf_put(writing->out, *first ? RELAY_SPAN("") : RELAY_SPAN(","));
@@ -272,6 +278,7 @@ static void put_marked_system(relay_converse_writing_t *writing, const relay_mes
         relay_converse_put_mark(writing, RELAY_SPAN(","), block->mark);
     }
     relay_codec_change(writing->translation, RELAY_FIELD_SYSTEM);
+    return true;
 }
 
 /* The results of a message, or all else of it. */
@@ -324,7 +331,9 @@ static bool put_turn(relay_converse_writing_t *writing, const relay_message_t *f
     }
     for (const relay_message_t *message = from; message != end; message = message->next) {
         if (is_system(message)) {
-            put_marked_system(writing, message, &first);
+            if (!put_marked_system(writing, message, &first)) {
+                return false;
+            }
         } else if (!put_some(writing, message, false, &first)) {
             return false;
         }

@@ -484,6 +484,12 @@ static bool put_marked_system(relay_gemini_writing_t *writing, const relay_messa
         if (!remains(writing, block)) {
             continue;
         }
+        if (block->kind != RELAY_BLOCK_TEXT) { /* media has its place in a turn of the user */
+            if (!put_block(writing, message, block)) {
+                return false;
+            }
+            continue;
+        }
         separate(writing);
         RELAY_PUT(writing->out, "{\"text\":\"<system>\\n");
         relay_buf_put(writing->out, block->text);

@@ -209,15 +209,19 @@ static bool put_parts(relay_chat_writing_t *writing, const relay_message_t *mess
 
 /* ---- content ------------------------------------------------------------- */
 
+/* The first part that is no text, or NULL. */
+static const relay_block_t *other_part(const relay_block_t *block)
+{
+    while (block != NULL && (!is_part(block) || block->kind == RELAY_BLOCK_TEXT ||
+                             block->kind == RELAY_BLOCK_REFUSAL)) {
+        block = block->next;
+    }
+    return block;
+}
+
 static bool only_text(const relay_block_t *block)
 {
-    for (; block != NULL; block = block->next) {
-        if (is_part(block) && block->kind != RELAY_BLOCK_TEXT &&
-            block->kind != RELAY_BLOCK_REFUSAL) {
-            return false;
-        }
-    }
-    return true;
+    return other_part(block) == NULL;
 }
 
 static bool has_part(const relay_block_t *block)
@@ -291,7 +295,7 @@ static bool put_system(relay_chat_writing_t *writing, const relay_message_t *mes
                      (writing->translation->target.flags & RELAY_TARGET_NO_DEVELOPER) == 0;
 
     if (!only_text(message->blocks)) {
-        return refuse_block(writing, message, message->blocks,
+        return refuse_block(writing, message, other_part(message->blocks),
                             RELAY_SPAN("a system message holds text only"));
     }
     put_head(writing, message, developer ? RELAY_SPAN("developer") : RELAY_SPAN("system"));

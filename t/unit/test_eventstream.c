@@ -45,7 +45,7 @@ static void set_number(uint8_t *at, uint32_t number)
 
 static stream_t *new_stream(void)
 {
-    stream_t *stream = malloc(sizeof(*stream));
+    stream_t *stream = calloc(1, sizeof(*stream));
 
     assert_non_null(stream);
     stream->out = relay_buf(stream->bytes, sizeof(stream->bytes));

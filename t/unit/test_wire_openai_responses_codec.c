@@ -671,6 +671,36 @@ static void tools_are_called_by_their_own_names(void **state)
     translate_close(&run);
 }
 
+/* What a late instruction shows stays where it was, as the user's. */
+static void an_image_of_a_late_instruction_arrives(void **state)
+{
+    static const char body[] =
+        "{'model':'m','input':[{'role':'user','content':'hi'},{'role':'developer','content':[{"
+        "'type':'input_text','text':'a'},{'type':'input_image','image_url':"
+        "'data:image/png;base64,iVBORw0KGgo='}]}]}";
+    relay_target_t target = {0};
+
+    (void)state;
+    translate_request(RESPONSES, MESSAGES, target, json(body),
+                      json("{'model':'m','max_tokens':32000,'messages':[{'role':'user','content':["
+                           "{'type':'text','text':'hi'},{'type':'text','text':'<system>\\na\\n"
+                           "</system>'},{'type':'image','source':{'type':'base64','media_type':"
+                           "'image/png','data':'iVBORw0KGgo='}}]}]}"),
+                      "changed=input.role");
+    translate_request(RESPONSES, "gemini", target, json(body),
+                      json("{'contents':[{'role':'user','parts':[{'text':'hi'},{'text':'<system>"
+                           "\\na\\n</system>'},{'inlineData':{'mimeType':'image/png','data':"
+                           "'iVBORw0KGgo='}}]}]}"),
+                      "changed=input.role");
+    translate_request(RESPONSES, "bedrock-converse", target, json(body),
+                      json("{'messages':[{'role':'user','content':[{'text':'hi'},{'text':'<system>"
+                           "\\na\\n</system>'},{'image':{'format':'png','source':{'bytes':"
+                           "'iVBORw0KGgo='}}}]}]}"),
+                      "changed=input.role");
+    translate_refused(RESPONSES, "openai-chat", json(body), RELAY_ERR_INVALID_FIELD,
+                      "input[1].content[1]", "text only");
+}
+
 /* However small the memory, there is an error and no harm. */
 static void an_empty_arena_is_an_error(void **state)
 {
@@ -709,6 +739,7 @@ int main(void)
         cmocka_unit_test(reasoning_goes_back_to_who_signed_it),
         cmocka_unit_test(what_a_client_found_is_a_result),
         cmocka_unit_test(what_the_provider_did_itself_is_left_out),
+        cmocka_unit_test(an_image_of_a_late_instruction_arrives),
         cmocka_unit_test(chat_becomes_items),
         cmocka_unit_test(messages_become_items),
         cmocka_unit_test(what_responses_cannot_say_is_refused),
