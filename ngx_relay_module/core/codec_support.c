@@ -137,6 +137,21 @@ void relay_codec_drop_name(relay_translation_t *translation, relay_span_t name)
     note(translation, name, false);
 }
 
+bool relay_codec_wants_logprobs(relay_translation_t *translation, const relay_request_t *request,
+                                bool shown)
+{
+    if (request->logprobs.type != RELAY_JSON_TRUE) {
+        return false;
+    }
+    if (!shown) {
+        relay_codec_drop(translation, RELAY_FIELD_LOGPROBS);
+        if (request->top_logprobs.type != RELAY_JSON_ABSENT) {
+            relay_codec_drop(translation, RELAY_FIELD_TOP_LOGPROBS);
+        }
+    }
+    return shown;
+}
+
 void relay_codec_change(relay_translation_t *translation, relay_field_t field)
 {
     note(translation, translation->caller->fields[field], true);

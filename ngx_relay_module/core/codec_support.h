@@ -55,6 +55,13 @@ void relay_failure_settle(relay_translation_t *translation, relay_failure_t *fai
 /* Notes what does not arrive, by the caller's word. */
 void relay_codec_drop(relay_translation_t *translation, relay_field_t field);
 void relay_codec_drop_name(relay_translation_t *translation, relay_span_t name);
+/*
+ * Whether log probabilities are to be asked for; false: they are not wanted, or the
+ * answer could not show them, which is noted then. shown: answers of the upstream's
+ * format can be shown in the caller's.
+ */
+bool relay_codec_wants_logprobs(relay_translation_t *translation, const relay_request_t *request,
+                                bool shown);
 /* Notes what arrives in another form. */
 void relay_codec_change(relay_translation_t *translation, relay_field_t field);
 

@@ -303,7 +303,7 @@ static bool put_sampling(relay_gemini_writing_t *writing)
     if (request->choices > 1) {
         put_count(writing, RELAY_SPAN("candidateCount"), request->choices);
     }
-    if (request->logprobs.type == RELAY_JSON_TRUE) {
+    if (relay_codec_wants_logprobs(writing->translation, request, writing->own)) {
         put_number(writing, RELAY_SPAN("responseLogprobs"), request->logprobs);
         put_number(writing, RELAY_SPAN("logprobs"), request->top_logprobs);
     }

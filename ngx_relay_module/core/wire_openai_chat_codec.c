@@ -52,6 +52,7 @@ const relay_codec_t relay_codec_openai_chat = {
     .write_request = relay_chat_write_request,
     .read_response = relay_chat_read_response,
     .write_response = relay_chat_write_response,
+    .logprobs = true,
     .reader_size = &relay_chat_reader_size,
     .writer_size = &relay_chat_writer_size,
     .read_event = relay_chat_read_event,

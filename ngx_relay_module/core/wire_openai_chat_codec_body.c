@@ -252,8 +252,11 @@ static bool put_sampling(relay_chat_writing_t *writing)
     relay_codec_put_value(out, RELAY_SPAN(",\"presence_penalty\":"), request->presence_penalty);
     relay_codec_put_value(out, RELAY_SPAN(",\"logit_bias\":"), request->logit_bias);
     relay_codec_put_value(out, RELAY_SPAN(",\"seed\":"), request->seed);
-    relay_codec_put_value(out, RELAY_SPAN(",\"logprobs\":"), request->logprobs);
-    relay_codec_put_value(out, RELAY_SPAN(",\"top_logprobs\":"), request->top_logprobs);
+    if (writing->own || relay_codec_wants_logprobs(writing->translation, request,
+                                                   writing->translation->caller->logprobs)) {
+        relay_codec_put_value(out, RELAY_SPAN(",\"logprobs\":"), request->logprobs);
+        relay_codec_put_value(out, RELAY_SPAN(",\"top_logprobs\":"), request->top_logprobs);
+    }
     if (request->choices > 1) {
         RELAY_PUT(out, ",\"n\":");
         relay_buf_put_u64(out, request->choices);

@@ -46,6 +46,7 @@ const relay_codec_t relay_codec_openai_responses = {
     .write_request = relay_responses_write_request,
     .read_response = relay_responses_read_response,
     .write_response = relay_responses_write_response,
+    .logprobs = true,
     .reader_size = &relay_responses_reader_size,
     .writer_size = &relay_responses_writer_size,
     .read_event = relay_responses_read_event,

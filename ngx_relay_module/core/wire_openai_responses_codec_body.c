@@ -261,6 +261,14 @@ static bool check_missing(relay_responses_writing_t *writing)
     return true;
 }
 
+/* Those of its answers are shown to no other format. */
+static bool wants_logprobs(relay_responses_writing_t *writing)
+{
+    bool own = relay_codec_own(writing->request->origin, &relay_codec_openai_responses);
+
+    return relay_codec_wants_logprobs(writing->translation, writing->request, own);
+}
+
 static bool put_sampling(relay_responses_writing_t *writing)
 {
     const relay_request_t *request = writing->request;
@@ -268,7 +276,7 @@ static bool put_sampling(relay_responses_writing_t *writing)
     put_sampled(writing, RELAY_FIELD_TEMPERATURE, RELAY_SPAN(",\"temperature\":"),
                 request->temperature);
     put_sampled(writing, RELAY_FIELD_TOP_P, RELAY_SPAN(",\"top_p\":"), request->top_p);
-    if (request->logprobs.type == RELAY_JSON_TRUE) {
+    if (wants_logprobs(writing)) {
         relay_codec_put_value(writing->out, RELAY_SPAN(",\"top_logprobs\":"),
                               request->top_logprobs);
     }
@@ -321,7 +329,7 @@ static bool put_reasoning(relay_responses_writing_t *writing)
 /* Nothing is stored there: reasoning comes along to be sent back. */
 static void put_include(relay_responses_writing_t *writing, bool reasons)
 {
-    bool logprobs = writing->request->logprobs.type == RELAY_JSON_TRUE;
+    bool logprobs = wants_logprobs(writing);
 
     if (reasons) {
         RELAY_PUT(writing->out, ",\"include\":[\"reasoning.encrypted_content\"");
