@@ -4,6 +4,7 @@
 
 #include "wire_anthropic.h"
 #include "wire_echo.h"
+#include "wire_gemini.h"
 #include "wire_support.h"
 
 /* ---- events -------------------------------------------------------------- */
@@ -210,6 +211,19 @@ static void error_event(relay_stream_t *stream, relay_buf_t *out, const relay_er
 
 /* ---- whole answers ------------------------------------------------------- */
 
+/* A platform that serves the format may answer with errors of its own. */
+static unsigned delay_of_platform(relay_json_value_t error)
+{
+    static const relay_span_t key = RELAY_SPAN_INIT("details");
+    relay_json_value_t details;
+
+    if (error.type != RELAY_JSON_OBJECT) {
+        return 0;
+    }
+    relay_json_members(error.text, &key, 1, &details);
+    return relay_gemini_retry_after_s(details);
+}
+
 static void answer(relay_span_t body, relay_answer_t *answer)
 {
     enum { TYPE, STOP_REASON, USAGE, ERROR, MESSAGE, CODE, DETAIL, CONTENT, TOKENS, KEYS };
@@ -238,6 +252,7 @@ static void answer(relay_span_t body, relay_answer_t *answer)
          (relay_wire_says(values[MESSAGE]) || relay_wire_says(values[DETAIL])));
     if (relay_wire_error_read(&members, &error)) {
         relay_wire_answer_error(answer, &error);
+        answer->retry_after_s = delay_of_platform(values[ERROR]);
     }
 }
 

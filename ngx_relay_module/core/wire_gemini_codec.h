@@ -23,11 +23,17 @@ enum { RELAY_GEMINI_NAME_MAX = 64 };
 typedef struct {
     relay_translation_t *translation;
     const relay_json_tree_t *tree;
-    bool answer;               /* of a model: nothing in it is refused */
-    bool own;                  /* goes out in this format again: parts stay as they are */
-    unsigned calls;            /* function calls so far, over all messages */
-    size_t steps;              /* comparisons that pairing has cost */
-    relay_message_t *messages; /* the request's, so far */
+    bool answer;                  /* of a model: nothing in it is refused */
+    bool own;                     /* goes out in this format again: parts stay as they are */
+    unsigned calls;               /* function calls so far, over all messages */
+    size_t steps;                 /* comparisons that pairing has cost */
+    relay_message_t *messages;    /* the request's, so far */
+    relay_message_t *turn;        /* the model's that is being read for another format */
+    relay_block_t **turn_tail;    /* where its next block goes */
+    relay_member_t **turn_extras; /* and its next unknown member, or before it */
+    bool blank;                   /* an empty text of the turn was left out */
+    relay_block_t *thought;       /* the turn's last block, if its signature may still come */
+    relay_buf_t thought_text;     /* its text, once it is of several pieces */
 } relay_gemini_reading_t;
 
 /* A request being written. */
@@ -115,6 +121,9 @@ bool relay_gemini_unseal(relay_translation_t *translation, relay_span_t signatur
 /* Appends the blocks of a list of parts; outer is what holds it. */
 bool relay_gemini_read_parts(relay_gemini_reading_t *reading, relay_json_node_t parts,
                              const relay_place_t *outer, relay_block_t ***tail);
+
+/* The turn of the model is complete. False if the arena is empty. */
+bool relay_gemini_end_turn(relay_gemini_reading_t *reading);
 
 /* The kind of block that media of a type are. */
 relay_block_kind_t relay_gemini_media_kind(relay_span_t media_type);

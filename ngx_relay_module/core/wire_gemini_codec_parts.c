@@ -148,6 +148,38 @@ static bool gather_text(relay_gemini_reading_t *reading, relay_json_node_t parts
     return bytes != NULL;
 }
 
+/* The thought of the turn that has no signature yet, with more text. Its room doubles:
+ * there may be as many pieces as a request has bytes for. */
+static bool extend_thought(relay_gemini_reading_t *reading, relay_span_t more)
+{
+    relay_buf_t *kept = &reading->thought_text;
+    relay_span_t text = reading->thought->text;
+
+    if (text.len + more.len > kept->capacity) {
+        size_t room = 2 * (text.len + more.len);
+        uint8_t *bytes = relay_codec_new(reading->translation, room);
+        if (bytes == NULL) {
+            return false;
+        }
+        *kept = relay_buf(bytes, room);
+        relay_buf_put(kept, text);
+    }
+    relay_buf_put(kept, more);
+    reading->thought->text = relay_buf_span(kept);
+    return true;
+}
+
+/* The block that holds the text: that of the turn's thought so far, or a new one. */
+static relay_block_t *thought_block(relay_gemini_reading_t *reading, relay_span_t text,
+                                    relay_block_t ***tail)
+{
+    if (reading->thought == NULL) {
+        reading->thought_text = relay_buf(NULL, 0);
+        return add_text(reading, RELAY_BLOCK_THINKING, text, tail);
+    }
+    return extend_thought(reading, text) ? reading->thought : NULL;
+}
+
 /* Text and signature as the provider had them that has signed it. */
 static bool add_thought(relay_gemini_reading_t *reading, relay_span_t text, relay_span_t signature,
                         relay_block_t ***tail)
@@ -159,16 +191,18 @@ static bool add_thought(relay_gemini_reading_t *reading, relay_span_t text, rela
     relay_gemini_unseal(reading->translation, relay_codec_plain(reading->translation, signature),
                         &kind, &signer, &sealed);
     if (kind == RELAY_BLOCK_THINKING || text.len != 0) {
-        block = add_text(reading, RELAY_BLOCK_THINKING, text, tail);
+        block = thought_block(reading, text, tail);
         if (block == NULL) {
             return false;
         }
+        reading->thought = reading->turn != NULL && signature.len == 0 ? block : NULL;
         if (kind == RELAY_BLOCK_THINKING && signature.len != 0) {
             block->signature = sealed;
             block->signer = signer;
         }
     }
     if (kind == RELAY_BLOCK_REDACTED) {
+        reading->thought = NULL;
         block = add_text(reading, RELAY_BLOCK_REDACTED, sealed, tail);
         if (block == NULL) {
             return false;
@@ -576,6 +610,42 @@ static bool read_part(relay_gemini_reading_t *reading, relay_json_node_t node,
     return read_opaque(reading, node, nodes, place, tail);
 }
 
+/* What a stream has between two parts of a turn: it says nothing, and breaks up what
+ * belongs together. */
+static bool is_blank(relay_gemini_reading_t *reading, const relay_json_node_t *nodes)
+{
+    return reading->turn != NULL && is_there(nodes, P_TEXT) && !is_there(nodes, P_CALL) &&
+           !is_there(nodes, P_RESPONSE) && !is_there(nodes, P_INLINE) && !is_there(nodes, P_FILE) &&
+           relay_json_type(reading->tree, nodes[P_TEXT]) == RELAY_JSON_STRING &&
+           relay_json_content(reading->tree, nodes[P_TEXT]).len == 0 &&
+           relay_json_content(reading->tree, nodes[P_SIGNATURE]).len == 0;
+}
+
+/* A turn of nothing but empty texts is one of them. */
+bool relay_gemini_end_turn(relay_gemini_reading_t *reading)
+{
+    relay_message_t *turn = reading->turn;
+    bool alone = turn != NULL && turn->blocks == NULL && reading->blank;
+
+    reading->turn = NULL;
+    reading->thought = NULL;
+    reading->blank = false;
+    return !alone || add_text(reading, RELAY_BLOCK_TEXT, relay_span("", 0), &reading->turn_tail);
+}
+
+/* Any part but a thought. */
+static bool read_other(relay_gemini_reading_t *reading, relay_json_node_t node,
+                       const relay_json_node_t *nodes, const relay_place_t *place,
+                       relay_block_t ***tail)
+{
+    if (is_blank(reading, nodes)) {
+        reading->blank = true;
+        return leave_rest(reading, node, place);
+    }
+    reading->thought = NULL;
+    return read_part(reading, node, nodes, place, tail);
+}
+
 bool relay_gemini_read_parts(relay_gemini_reading_t *reading, relay_json_node_t parts,
                              const relay_place_t *outer, relay_block_t ***tail)
 {
@@ -595,7 +665,7 @@ bool relay_gemini_read_parts(relay_gemini_reading_t *reading, relay_json_node_t 
             }
             continue;
         }
-        if (!read_part(reading, node, nodes, &place, tail)) {
+        if (!read_other(reading, node, nodes, &place, tail)) {
             return false;
         }
         node = relay_gemini_next(reading->tree, parts, node);

@@ -33,31 +33,80 @@ enum { C_PARTS, C_ROLE, CONTENT_KEYS };
 static const relay_span_t content_keys[CONTENT_KEYS] = {RELAY_SPAN_INIT("parts"),
                                                         RELAY_SPAN_INIT("role")};
 
+/*
+ * Clients send back an answer that they have streamed as they got it: each chunk a
+ * content of its own. For other formats these are one message; of the user's each
+ * stays what it is.
+ */
+static relay_message_t *message_of(relay_gemini_reading_t *reading, relay_role_t role,
+                                   const relay_place_t *place, relay_message_t ***tail)
+{
+    relay_message_t *message = reading->turn;
+
+    if (message != NULL && role == RELAY_ROLE_ASSISTANT) {
+        return message;
+    }
+    if (!relay_gemini_end_turn(reading)) {
+        return NULL;
+    }
+    message = relay_codec_message(reading->translation, tail, role);
+    if (message == NULL) {
+        return NULL;
+    }
+    message->index = (unsigned)place->index;
+    message->listed = true;
+    if (reading->messages == NULL) {
+        reading->messages = message;
+    }
+    if (role == RELAY_ROLE_ASSISTANT && !reading->own) {
+        reading->turn = message;
+        reading->turn_tail = &message->blocks;
+        reading->turn_extras = &message->extras;
+    }
+    return message;
+}
+
+static bool read_message(relay_gemini_reading_t *reading, relay_json_node_t node,
+                         relay_json_node_t parts, const relay_place_t *place,
+                         relay_message_t *message)
+{
+    relay_block_t **blocks = &message->blocks;
+
+    return relay_gemini_extras(reading, node, content_keys, reading->own ? C_ROLE : CONTENT_KEYS,
+                               NULL, 0, relay_span(NULL, 0), &message->extras) &&
+           relay_gemini_read_parts(reading, parts, place, &blocks);
+}
+
+static bool continue_turn(relay_gemini_reading_t *reading, relay_json_node_t node,
+                          relay_json_node_t parts, const relay_place_t *place)
+{
+    if (!relay_gemini_extras(reading, node, content_keys, CONTENT_KEYS, NULL, 0,
+                             relay_span(NULL, 0), reading->turn_extras)) {
+        return false;
+    }
+    while (*reading->turn_extras != NULL) { /* only once over those of all contents */
+        reading->turn_extras = &(*reading->turn_extras)->next;
+    }
+    return relay_gemini_read_parts(reading, parts, place, &reading->turn_tail);
+}
+
 static bool read_content(relay_gemini_reading_t *reading, relay_json_node_t node,
                          const relay_place_t *place, relay_message_t ***tail)
 {
     relay_json_node_t nodes[CONTENT_KEYS];
     relay_message_t *message;
-    relay_block_t **blocks;
     relay_role_t role;
 
     relay_gemini_pick(reading->tree, node, content_keys, CONTENT_KEYS, nodes);
     if (!read_role(reading, nodes[C_ROLE], place, &role)) {
         return false;
     }
-    message = relay_codec_message(reading->translation, tail, role);
+    message = message_of(reading, role, place, tail);
     if (message == NULL) {
         return false;
     }
-    message->index = (unsigned)place->index;
-    message->listed = true;
-    blocks = &message->blocks;
-    if (reading->messages == NULL) {
-        reading->messages = message;
-    }
-    return relay_gemini_extras(reading, node, content_keys, reading->own ? C_ROLE : CONTENT_KEYS,
-                               NULL, 0, relay_span(NULL, 0), &message->extras) &&
-           relay_gemini_read_parts(reading, nodes[C_PARTS], place, &blocks);
+    return reading->turn != NULL ? continue_turn(reading, node, nodes[C_PARTS], place)
+                                 : read_message(reading, node, nodes[C_PARTS], place, message);
 }
 
 static bool read_contents(relay_gemini_reading_t *reading, relay_json_node_t contents,
@@ -79,7 +128,7 @@ static bool read_contents(relay_gemini_reading_t *reading, relay_json_node_t con
             return false;
         }
     }
-    return true;
+    return relay_gemini_end_turn(reading);
 }
 
 /* The instruction is a message in front of the others. */

@@ -9,18 +9,22 @@
 #include "wire_gemini.h"
 #include "wire_gemini_codec.h"
 
-enum { TAIL_MAX = 640, EXPLANATION_MAX = 1024 };
+/* A thought held back goes out with the next event, within RELAY_EVENT_ROOM: six times
+ * its text and two chunks. */
+enum { TAIL_MAX = 640, EXPLANATION_MAX = 1024, HELD_MAX = 256 };
 
 typedef struct {
     bool free_text; /* the open call is of a custom tool: its text goes into an object */
     bool refused;   /* a refusal has been written */
     uint16_t tail_len;
     uint16_t explanation_len;
-    uint32_t calls;  /* so far */
-    size_t head_len; /* of the open call, in what the writer keeps */
+    uint16_t held_len; /* of the last piece of a thought: its signature may follow */
+    uint32_t calls;    /* so far */
+    size_t head_len;   /* of the open call, in what the writer keeps */
     relay_stop_t reason;
     uint8_t tail[TAIL_MAX]; /* what every chunk ends with */
     uint8_t explanation[EXPLANATION_MAX];
+    uint8_t held[HELD_MAX];
 } state_t;
 
 const size_t relay_gemini_writer_size = sizeof(state_t);
@@ -112,14 +116,50 @@ static void put_signature(relay_buf_t *out, relay_block_kind_t kind, relay_span_
     }
 }
 
-static void put_thought(relay_writer_t *writer, relay_buf_t *out, const relay_stream_event_t *event)
+static void put_thought(relay_writer_t *writer, relay_buf_t *out, relay_span_t text,
+                        relay_span_t signer, relay_span_t signature)
 {
     open_part(out);
     RELAY_PUT(out, "\"text\":");
-    relay_codec_put_string(out, event->text);
+    relay_codec_put_string(out, text);
     RELAY_PUT(out, ",\"thought\":true");
-    put_signature(out, RELAY_BLOCK_THINKING, event->signer, event->signature);
+    put_signature(out, RELAY_BLOCK_THINKING, signer, signature);
     close_part(writer, out);
+}
+
+/* What is held back, with the signature if it has come. */
+static void put_held(relay_writer_t *writer, relay_buf_t *out, relay_span_t signer,
+                     relay_span_t signature)
+{
+    state_t *state = state_of(writer);
+
+    if (state->held_len != 0) {
+        put_thought(writer, out, relay_span(state->held, state->held_len), signer, signature);
+        state->held_len = 0;
+    }
+}
+
+/* Some clients drop a thought without text, and its signature with it: so the last
+ * piece waits for that, unless it is a long one. */
+static void take_thought(relay_writer_t *writer, relay_buf_t *out,
+                         const relay_stream_event_t *event)
+{
+    state_t *state = state_of(writer);
+    relay_span_t text = event->text;
+
+    if (text.len == 0 && state->held_len != 0) {
+        if (event->signature.len != 0) {
+            put_held(writer, out, event->signer, event->signature);
+        }
+        return;
+    }
+    put_held(writer, out, relay_span(NULL, 0), relay_span(NULL, 0));
+    if (event->signature.len == 0 && text.len != 0 && text.len <= HELD_MAX) {
+        memcpy(state->held, text.base, text.len);
+        state->held_len = (uint16_t)text.len;
+        return;
+    }
+    put_thought(writer, out, text, event->signer, event->signature);
 }
 
 /* What only its provider can read: the signature of a text, or a sealed thought. */
@@ -255,7 +295,7 @@ static void put_delta(relay_writer_t *writer, relay_buf_t *out, const relay_stre
         put_text(writer, out, event);
         break;
     case RELAY_BLOCK_THINKING:
-        put_thought(writer, out, event);
+        take_thought(writer, out, event);
         break;
     case RELAY_BLOCK_TOOL_CALL:
         continue_call(writer, event);
@@ -300,9 +340,19 @@ static void put_error(relay_buf_t *out, const relay_failure_t *failure)
     RELAY_PUT(out, "\n\n");
 }
 
+/* Nothing of what it writes has to stand behind the thought. */
+static bool may_wait(const relay_stream_event_t *event)
+{
+    return event->kind == RELAY_STREAM_PING || event->kind == RELAY_STREAM_USAGE ||
+           (event->kind == RELAY_STREAM_DELTA && event->block_kind == RELAY_BLOCK_THINKING);
+}
+
 void relay_gemini_write_event(relay_writer_t *writer, const relay_stream_event_t *event,
                               relay_buf_t *out)
 {
+    if (!may_wait(event)) {
+        put_held(writer, out, relay_span(NULL, 0), relay_span(NULL, 0));
+    }
     switch (event->kind) {
     case RELAY_STREAM_START:
         make_tail(writer, event);

@@ -19,16 +19,18 @@ typedef enum {
 } relay_framing_t;
 
 typedef struct {
-    relay_span_t name;        /* as configuration spells it; its streaming path is
-                                 spelt name-stream where the two differ */
-    const relay_wire_t *wire; /* whose bodies and events it has */
-    relay_span_t path;        /* default under the host's base path; may hold {model} */
-    relay_span_t stream_path; /* of streams; empty: the same */
-    relay_framing_t framing;  /* of streams */
-    bool model_in_path;       /* the body has no model */
-    bool stream_in_path;      /* the body has no stream */
-    bool betas_in_body;       /* beta features are named there, not in a header */
-    relay_span_t version;     /* value of "anthropic_version" in the body, or empty */
+    relay_span_t name;               /* as configuration spells it; its streaming path is
+                                        spelt name-stream where the two differ */
+    const relay_wire_t *wire;        /* whose bodies and events it has */
+    relay_span_t path;               /* default under the host's base path; may hold {model} */
+    relay_span_t stream_path;        /* of streams; empty: the same */
+    relay_framing_t framing;         /* of streams */
+    bool model_in_path;              /* the body has no model */
+    bool stream_in_path;             /* the body has no stream */
+    bool betas_in_body;              /* beta features are named there, not in a header */
+    const relay_dialect_t *platform; /* that serves the format for another vendor: errors and
+                                        headers are its own; NULL: the vendor itself */
+    relay_span_t version;            /* value of "anthropic_version" in the body, or empty */
 } relay_variant_t;
 
 /*

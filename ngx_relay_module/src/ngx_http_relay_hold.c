@@ -31,6 +31,7 @@ static ngx_int_t ngx_http_relay_hold_body(ngx_http_relay_ctx_t *ctx,
 static ngx_int_t ngx_http_relay_let_go(ngx_http_relay_ctx_t *ctx,
     relay_span_t payload);
 static ngx_int_t ngx_http_relay_held(ngx_http_relay_ctx_t *ctx);
+static ngx_uint_t ngx_http_relay_rewords(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx,
     ngx_uint_t status, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx,
@@ -509,6 +510,22 @@ ngx_http_relay_release_failure(ngx_http_relay_ctx_t *ctx)
 }
 
 
+/* errors of another format, or of a platform that serves the caller's */
+
+static ngx_uint_t
+ngx_http_relay_rewords(ngx_http_relay_ctx_t *ctx)
+{
+    const relay_wire_t  *wire;
+
+    wire = ctx->attempt.candidate->wire;
+
+    return ctx->attempt.translated
+           || (ctx->match.operation == RELAY_OP_GENERATE
+               && ctx->attempt.candidate->host->variants[wire->index]->platform
+                  != NULL);
+}
+
+
 static ngx_int_t
 ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx, ngx_uint_t status,
     ngx_str_t *body)
@@ -532,7 +549,7 @@ ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx, ngx_uint_t status,
 
     if (ngx_http_relay_remember_message(ctx, ngx_http_relay_span(body))
         != NGX_OK
-        || (attempt->translated
+        || (ngx_http_relay_rewords(ctx)
             && ngx_http_relay_translate_failure(ctx, failure) != NGX_OK)
         || ngx_array_init(&failure->headers, pool, attempt->headers.nelts + 1,
                           sizeof(ngx_http_relay_header_t))
@@ -597,7 +614,7 @@ ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx, relay_span_t body)
         failure->retry_after = ngx_min(answer.retry_after_s, 60);
     }
 
-    if (answer.message.len == 0 || ctx->attempt.translated) {
+    if (answer.message.len == 0 || ngx_http_relay_rewords(ctx)) {
         return NGX_OK;
     }
 
@@ -643,7 +660,8 @@ ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx)
     }
 
     if (attempt->status.code >= 400
-        && (attempt->translated || !ngx_http_relay_is_json(&attempt->held)))
+        && (ngx_http_relay_rewords(ctx)
+            || !ngx_http_relay_is_json(&attempt->held)))
     {
         return ngx_http_relay_reword(ctx, &attempt->held);
     }

@@ -59,6 +59,8 @@ static ngx_uint_t ngx_http_relay_strict(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_note_refusal(ngx_http_relay_ctx_t *ctx,
     relay_error_t *error);
 static ngx_int_t ngx_http_relay_translate_forward(ngx_http_relay_ctx_t *ctx);
+static void ngx_http_relay_drop_owned(ngx_http_relay_ctx_t *ctx,
+    const relay_dialect_t *dialect);
 static ngx_uint_t ngx_http_relay_stays(ngx_http_relay_ctx_t *ctx,
     relay_span_t name);
 
@@ -589,17 +591,31 @@ ngx_http_relay_stays(ngx_http_relay_ctx_t *ctx, relay_span_t name)
 void
 ngx_http_relay_translate_headers(ngx_http_relay_ctx_t *ctx)
 {
+    const relay_wire_t       *wire;
+    const relay_candidate_t  *candidate;
+
+    candidate = ctx->attempt.candidate;
+    wire = candidate->wire;
+
+    ngx_http_relay_drop_owned(ctx, wire->dialect);
+    ngx_http_relay_drop_owned(ctx, candidate->host->variants[wire->index]
+                                   ->platform);
+}
+
+
+static void
+ngx_http_relay_drop_owned(ngx_http_relay_ctx_t *ctx,
+    const relay_dialect_t *dialect)
+{
     ngx_uint_t                i, kept;
     ngx_http_relay_try_t     *attempt;
-    const relay_dialect_t    *dialect;
     ngx_http_relay_header_t  *h;
 
-    attempt = &ctx->attempt;
-    dialect = attempt->candidate->wire->dialect;
-
-    if (dialect == ctx->match.dialect) {
+    if (dialect == NULL || dialect == ctx->match.dialect) {
         return;
     }
+
+    attempt = &ctx->attempt;
 
     h = attempt->headers.elts;
     kept = 0;
@@ -746,9 +762,27 @@ ngx_int_t
 ngx_http_relay_translate_failure(ngx_http_relay_ctx_t *ctx,
     ngx_http_relay_failure_t *failure)
 {
-    relay_failure_t  said;
+    relay_arena_t         arena;
+    relay_failure_t       said;
+    relay_translation_t  *translation, own;
 
-    said = relay_translate_failure(&ctx->attempt.translated->translation,
+    translation = ctx->attempt.translated
+                  ? &ctx->attempt.translated->translation : &own;
+
+    if (ctx->attempt.translated == NULL) {
+
+        /* the caller's own format, by a platform with errors of its own */
+
+        arena.allocate = ngx_http_relay_translated_alloc;
+        arena.owner = ctx->request->pool;
+
+        ngx_memzero(&own, sizeof(relay_translation_t));
+        own.arena = &arena;
+        own.caller = relay_codec_of(ctx->match.wire);
+        own.upstream = own.caller;
+    }
+
+    said = relay_translate_failure(translation,
                                    ngx_http_relay_span(&failure->body),
                                    failure->status);
 

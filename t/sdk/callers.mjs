@@ -5,10 +5,17 @@
 //
 //     format, dialect     what it speaks
 //     tells               what its answers can say: a stop sequence, thinking, thinking that
-//                         nobody has signed
+//                         nobody has signed, a refusal in words, tokens written to a cache, the
+//                         headers of an error; what is not false it can
+//     takes               what its requests can say: stop sequences, images by URL, one call at
+//                         a time
+//     wrapped(text)       what it makes of a tool's result, if not a text
+//     variants            whether it is tried with the variants of formats, too
+//     error_class         of all its errors, if they have no classes of their own
 //     create, stream      (stack, request, options): the answer, in the words of stories.mjs;
 //                         options: signal, onText, headers, apiKey, and those of the client
 //     errors              its words for faults; unchecked where it has none
+//     returns             'create', 'stream': where its helper sends back what was thought
 //     run                 the same with its helper that calls tools: handler(input)
 //     parse               with its helper for a schema: the value
 //     failed(error)       {type, status, message, wire, header, told, left}
@@ -16,6 +23,7 @@
 import assert from 'node:assert/strict';
 
 import { createAnthropic } from '@ai-sdk/anthropic';
+import { createGoogleGenerativeAI } from '@ai-sdk/google';
 import { createOpenAI } from '@ai-sdk/openai';
 import Anthropic from '@anthropic-ai/sdk';
 import { betaZodTool } from '@anthropic-ai/sdk/helpers/beta/zod';
@@ -25,19 +33,11 @@ import OpenAI from 'openai';
 import { zodFunction, zodResponseFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 
+import { genai } from './caller_genai.mjs';
+import { responses } from './caller_responses.mjs';
+import { clientOptions, filled, options, present, sdkFailed } from './calling.mjs';
 import { anthropic, openai } from './clients.mjs';
 import { RELAY_KEY } from './stack.mjs';
-
-function present(object) {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
-}
-
-const options = ({ signal, headers }) => present({ signal, headers });
-const clientOptions = ({ apiKey }) => present({ apiKey });
-
-function filled(list) {
-  return list?.length ? list : undefined;
-}
 
 // ---- OpenAI's SDK, chat completions ---------------------------------------------
 
@@ -46,10 +46,11 @@ const chatStops = { stop: 'end', length: 'length', tool_calls: 'tools', content_
 function chatParts({ text, images }) {
   if (!images) return text;
   return [
-    ...images.map(({ media_type, data, url }) => ({
-      type: 'image_url',
-      image_url: { url: url ?? `data:${media_type};base64,${data}` },
-    })),
+    ...images.map(({ media_type, data, url = `data:${media_type};base64,${data}` }) =>
+      media_type === 'application/pdf'
+        ? { type: 'file', file: { filename: 'a.pdf', file_data: url } }
+        : { type: 'image_url', image_url: { url } },
+    ),
     { type: 'text', text },
   ];
 }
@@ -111,24 +112,13 @@ function chatAnswer({ choices, usage, id, model }) {
   });
 }
 
-function sdkFailed(error, SDK, body) {
-  return {
-    type: error.constructor.name,
-    status: error.status,
-    message: body?.message,
-    wire: body?.type,
-    header: (name) => error.headers?.get(name),
-    request_id: error.requestID,
-    told: error instanceof SDK.APIError && !(error instanceof SDK.APIConnectionError),
-    left: error instanceof SDK.APIUserAbortError,
-  };
-}
-
 const chat = {
   name: 'openai, chat',
   format: 'openai-chat',
   dialect: 'openai',
   tells: { sequence: false, thinking: true, unsigned: true },
+  takes: { stop: true, url: true, serial: true },
+  variants: true,
   errors: { limited: 'rate_limit_error', overloaded: 'service_unavailable_error', failed: 'server_error' },
   async create(stack, request, more = {}) {
     const { data, response } = await openai(stack, clientOptions(more))
@@ -177,7 +167,10 @@ function messagesSource({ media_type, data, url }) {
 function messagesContent({ text, images, calls, results }) {
   return [
     ...(results ?? []).map(({ id, text: content }) => ({ type: 'tool_result', tool_use_id: id, content })),
-    ...(images ?? []).map((image) => ({ type: 'image', source: messagesSource(image) })),
+    ...(images ?? []).map((image) => ({
+      type: image.media_type === 'application/pdf' ? 'document' : 'image',
+      source: messagesSource(image),
+    })),
     ...(text === undefined ? [] : [{ type: 'text', text }]),
     ...(calls ?? []).map((call) => ({ type: 'tool_use', ...call })),
   ];
@@ -202,13 +195,14 @@ function messagesBody(request) {
   });
 }
 
-function messagesAnswer({ content, stop_reason, stop_sequence, usage, id, model }) {
+function messagesAnswer({ content, stop_reason, stop_sequence, stop_details, usage, id, model }) {
   assert.ok(id.length > 0 && model.length > 0, 'the answer has an id and a model');
   const of = (type) => content.filter((block) => block.type === type);
   return present({
-    text: of('text')
-      .map(({ text }) => text)
-      .join(''),
+    text:
+      of('text')
+        .map(({ text }) => text)
+        .join('') || (stop_details?.explanation ?? ''),
     calls: filled(of('tool_use').map(({ id: call, name, input }) => ({ id: call, name, input }))),
     thinking: of('thinking')[0]?.thinking,
     stop: messagesStops[stop_reason],
@@ -228,7 +222,10 @@ const messages = {
   format: 'anthropic-messages',
   dialect: 'anthropic',
   tells: { sequence: true, thinking: true, unsigned: false },
-  errors: { limited: 'rate_limit_error', failed: 'api_error' },
+  returns: ['create', 'stream'],
+  takes: { stop: true, url: true, serial: true },
+  variants: true,
+  errors: { limited: 'rate_limit_error', overloaded: 'overloaded_error', failed: 'api_error' },
   async create(stack, request, more = {}) {
     const { data, response } = await anthropic(stack, clientOptions(more))
       .messages.create(messagesBody(request), options(more))
@@ -262,7 +259,9 @@ const aiStops = { stop: 'end', length: 'length', 'tool-calls': 'tools', 'content
 function aiContent({ role, text, images, calls }) {
   return [
     ...(images ?? []).map(({ media_type: mediaType, data, url }) =>
-      present({ type: 'image', image: url ? new URL(url) : data, mediaType }),
+      mediaType === 'application/pdf'
+        ? { type: 'file', data, mediaType, filename: 'a.pdf' }
+        : present({ type: 'image', image: url ? new URL(url) : data, mediaType }),
     ),
     ...(text === undefined ? [] : [{ type: 'text', text }]),
     ...(role === 'assistant' ? (calls ?? []) : []).map(({ id: toolCallId, name: toolName, input }) => ({
@@ -305,9 +304,13 @@ function aiOptions(model, request, { signal, headers }) {
         ]),
       ),
     toolChoice: named ? { type: 'tool', toolName: request.choice } : request.choice,
-    providerOptions: request.serial && {
-      openai: { parallelToolCalls: false },
-      anthropic: { disableParallelToolUse: true },
+    providerOptions: {
+      openai: present({
+        store: model.provider === 'openai.responses' ? false : undefined, // or what it said goes back as a reference
+        parallelToolCalls: request.serial ? false : undefined,
+      }),
+      anthropic: present({ disableParallelToolUse: request.serial }),
+      google: { thinkingConfig: { includeThoughts: true } },
     },
     maxOutputTokens: request.max_tokens,
     stopSequences: request.stop,
@@ -359,6 +362,8 @@ function aiTools(request, handler) {
 function ai(row, model) {
   return {
     ...row,
+    error_class: 'APICallError',
+    variants: false,
     async create(stack, request, more = {}) {
       const result = await generateText(aiOptions(model(stack, request, more), request, more));
       return { ...aiAnswer(result), headers: new Headers(result.response.headers) };
@@ -379,7 +384,7 @@ function ai(row, model) {
       const asked = {
         ...aiOptions(model(stack, request, {}), request, {}),
         output: Output.object({ schema, name: 'weather' }),
-        providerOptions: { anthropic: { structuredOutputMode: 'outputFormat' } },
+        providerOptions: { anthropic: { structuredOutputMode: 'outputFormat' }, openai: { store: false } },
       };
       if (!stream) return (await generateText(asked)).output;
       const result = streamText({ ...asked, ...quiet });
@@ -392,7 +397,7 @@ function ai(row, model) {
         type: APICallError.isInstance(error) ? 'APICallError' : error.constructor.name,
         status: error.statusCode,
         message: body.message,
-        wire: body.type,
+        wire: body.type ?? body.status,
         header: (name) => error.responseHeaders?.[name],
         told: error.name !== 'AbortError' && !/fetch failed|terminated/.test(error.message),
         left: error.name === 'AbortError',
@@ -402,18 +407,38 @@ function ai(row, model) {
 }
 
 const aiChat = ai(
-  { ...chat, name: 'ai, OpenAI chat', tells: { sequence: false, thinking: false, unsigned: false } },
+  {
+    ...chat,
+    name: 'ai, OpenAI chat',
+    tells: { sequence: false, thinking: false, unsigned: false },
+  },
   (stack, request, more) =>
     createOpenAI({ baseURL: `${stack.url}/v1`, apiKey: more.apiKey ?? RELAY_KEY }).chat(request.model),
 );
 
 const aiAnthropic = ai(
-  { ...messages, name: 'ai, Anthropic', tells: { ...messages.tells, sequence: false } },
+  { ...messages, name: 'ai, Anthropic', tells: { ...messages.tells, sequence: false, refusal: false } },
   (stack, request, more) =>
     createAnthropic({ baseURL: `${stack.url}/v1`, apiKey: more.apiKey ?? RELAY_KEY })(request.model),
 );
 
-export const callers = [chat, messages, aiChat, aiAnthropic];
+const aiResponses = ai({ ...responses, name: 'ai, OpenAI Responses' }, (stack, request, more) =>
+  createOpenAI({ baseURL: `${stack.url}/v1`, apiKey: more.apiKey ?? RELAY_KEY }).responses(request.model),
+);
+
+const aiGoogle = ai(
+  {
+    ...genai,
+    name: 'ai, Google',
+    tells: { ...genai.tells, refusal: false },
+    takes: { ...genai.takes, url: false },
+    wrapped: (content) => JSON.stringify({ name: 'forecast', content }),
+  },
+  (stack, request, more) =>
+    createGoogleGenerativeAI({ baseURL: `${stack.url}/gemini/v1beta`, apiKey: more.apiKey ?? RELAY_KEY })(request.model),
+);
+
+export const callers = [chat, responses, messages, genai, aiChat, aiResponses, aiAnthropic, aiGoogle];
 
 // A tool, for every SDK.
 export const forecastInput = z.object({

@@ -2,13 +2,14 @@
 // nothing else. No retries unless a test asks for them.
 
 import Anthropic from '@anthropic-ai/sdk';
+import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
 
 import { RELAY_KEY } from './stack.mjs';
 
 // What the developer's own shell sets must not decide a test.
 for (const name of Object.keys(process.env)) {
-  if (/^(OPENAI|ANTHROPIC)_/.test(name)) delete process.env[name];
+  if (/^(OPENAI|ANTHROPIC|GOOGLE|GEMINI)_/.test(name)) delete process.env[name];
 }
 
 export function openai(stack, options = {}) {
@@ -23,6 +24,25 @@ export function anthropic(stack, options = {}) {
     maxRetries: 0,
     timeout: 10000,
     ...options,
+  });
+}
+
+// Its errors have no headers: onResponse is told of them.
+export function google(stack, { onResponse, apiKey = RELAY_KEY, ...httpOptions } = {}) {
+  const watched = async (url, request) => {
+    const response = await fetch(url, request);
+    onResponse(response);
+    return response;
+  };
+  return new GoogleGenAI({
+    apiKey,
+    httpOptions: {
+      baseUrl: `${stack.url}/gemini`,
+      apiVersion: 'v1beta',
+      timeout: 10000,
+      ...(onResponse && { fetch: watched }),
+      ...httpOptions,
+    },
   });
 }
 

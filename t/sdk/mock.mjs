@@ -17,6 +17,12 @@ async function read(incoming) {
   return Buffer.concat(chunks).toString('utf8');
 }
 
+// In the body, or in the path of the formats that have it there.
+function modelOf({ url }, body) {
+  const [, model] = /\/models?\/([^/:?]+)/.exec(url) ?? [];
+  return String(body?.model ?? (model === undefined ? '' : decodeURIComponent(model)));
+}
+
 function record(incoming, text) {
   let body;
   try {
@@ -31,6 +37,7 @@ function record(incoming, text) {
     rawHeaders: incoming.rawHeaders,
     text,
     body,
+    model: modelOf(incoming, body),
     socket: incoming.socket,
     closedAt: incoming.socket.closedAt, // performance.now(), once the connection is gone
   };
@@ -47,15 +54,19 @@ class Reply {
     this.response.end(JSON.stringify(value));
   }
 
-  beginEvents(headers = {}) {
-    this.response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', ...headers });
+  beginEvents(headers = {}, type = 'text/event-stream; charset=utf-8') {
+    this.response.writeHead(200, { 'content-type': type, ...headers });
+  }
+
+  event(value, name) {
+    const data = typeof value === 'string' ? value : JSON.stringify(value);
+    return this.write(`${name ? `event: ${name}\n` : ''}data: ${data}\n\n`);
   }
 
   // False once the connection is gone. The pause makes each event a packet.
-  async event(value, name) {
+  async write(bytes) {
     if (this.response.destroyed) return false;
-    const data = typeof value === 'string' ? value : JSON.stringify(value);
-    this.response.write(`${name ? `event: ${name}\n` : ''}data: ${data}\n\n`);
+    this.response.write(bytes);
     await sleep(2);
     return !this.response.destroyed;
   }
@@ -98,9 +109,9 @@ export class Mock {
   async answer(incoming, response) {
     response.on('error', () => {});
     const request = record(incoming, await read(incoming));
-    const model = String(request.body?.model ?? '');
+    const { model } = request;
     // How many requests this model has had, this one included.
-    request.turn = 1 + this.requests.filter((earlier) => earlier.body?.model === model).length;
+    request.turn = 1 + this.requests.filter((earlier) => earlier.model === model).length;
     this.requests.push(request);
     const script = model.startsWith(UPSTREAM_PREFIX) && this.scripts[model.slice(UPSTREAM_PREFIX.length)];
     const reply = new Reply(response);

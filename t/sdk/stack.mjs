@@ -29,6 +29,9 @@ export const WRONG_RELAY_KEY = 'sdk-test-relay-key-that-is-wrong';
 export const PROVIDER_KEY = {
   openai: 'provider-key-of-openai-0123456789',
   anthropic: 'provider-key-of-anthropic-0123456789',
+  gemini: 'provider-key-of-gemini-0123456789',
+  bedrock: 'AKIDOFBEDROCK:provider-key-of-bedrock-0123456789',
+  vertex: 'provider-key-of-vertex-0123456789',
 };
 
 // A model that is offered, but refused by the policy.
@@ -39,7 +42,8 @@ export const FORBIDDEN_MODEL = 'forbidden-model';
 // One model for each script, under another name at the provider: offered by that
 // host alone, since the other would be asked as well, in its own format.
 function relayConfig(mock, host, models) {
-  const base_url = `http://127.0.0.1:${mock.port}/v1`;
+  const origin = `http://127.0.0.1:${mock.port}`;
+  const base_url = `${origin}/v1`;
   const offers = (name) => ({ offers: [{ host, id: UPSTREAM_PREFIX + name }] });
   return {
     hosts: {
@@ -55,17 +59,34 @@ function relayConfig(mock, host, models) {
         auth: { header: 'x-api-key' },
         headers: { 'anthropic-version': '2023-06-01' },
       },
+      gemini: {
+        base_url: `${origin}/v1beta`,
+        local: true,
+        formats: ['gemini'],
+        auth: { header: 'x-goog-api-key' },
+      },
+      bedrock: {
+        base_url: origin,
+        local: true,
+        formats: ['bedrock-converse', 'bedrock-invoke'],
+        variables: { region: 'us-east-1' },
+        auth: { type: 'sigv4', service: 'bedrock' },
+      },
+      vertex: {
+        base_url: `${origin}/v1/projects/p/locations/l`,
+        local: true,
+        formats: ['vertex-anthropic'],
+      },
     },
     models: {
       ...Object.fromEntries(Object.keys(mock.scripts).map((name) => [name, offers(name)])),
       [FORBIDDEN_MODEL]: offers(FORBIDDEN_MODEL),
       ...models,
     },
-    provider_keys: {
-      openai: { host: 'openai', value: PROVIDER_KEY.openai },
-      anthropic: { host: 'anthropic', value: PROVIDER_KEY.anthropic },
-    },
-    pools: { all: { members: [{ key: 'openai' }, { key: 'anthropic' }] } },
+    provider_keys: Object.fromEntries(
+      Object.entries(PROVIDER_KEY).map(([name, value]) => [name, { host: name, value }]),
+    ),
+    pools: { all: { members: Object.keys(PROVIDER_KEY).map((key) => ({ key })) } },
     policies: { default: { pools: ['all'], deny: [FORBIDDEN_MODEL] } },
     relay_keys: { test: { policy: 'default', key: RELAY_KEY } },
   };
@@ -79,6 +100,15 @@ export const echoConfig = {
   relay_keys: { test: { policy: 'default', key: RELAY_KEY } },
 };
 
+// The catalog knows everything but where it is; and who gives tokens for Vertex AI is
+// far away.
+function hostPatch(name, { base_url, local, variables }) {
+  if (name !== 'vertex') return { base_url, local, ...(variables && { variables }) };
+  const [origin] = base_url.split('/projects');
+  const auth = { type: 'header', header: 'authorization', prefix: 'Bearer ' };
+  return { base_url: origin, local, variables: { project: 'p', location: 'l' }, auth };
+}
+
 // The same for the admin API of a box: hosts are the catalog's with another
 // address, the built-in model is there already, and of all the other models of
 // the catalog none may be used.
@@ -87,7 +117,7 @@ function boxDocument({ hosts, models, policies, relay_keys, ...rest }) {
   const own = Object.entries(models).filter(([, { offers }]) => offers.some(({ host }) => !hosts[host].echo));
   return {
     ...rest,
-    host_patches: Object.fromEntries(served.map(([name, { base_url, local }]) => [name, { base_url, local }])),
+    host_patches: Object.fromEntries(served.map(([name, host]) => [name, hostPatch(name, host)])),
     models: Object.fromEntries(own),
     policies: { default: { ...policies.default, allow: Object.keys(models) } },
     relay_keys: { test: { policy: relay_keys.test.policy } },
@@ -143,7 +173,7 @@ class Stack {
     const logs = await this.close().finally(() => this.mock.stop());
     const faults = logs.split('\n').filter((line) => FAULT.test(line));
     assert.deepEqual(faults, [], 'no faults in the logs');
-    for (const secret of [RELAY_KEY, WRONG_RELAY_KEY, ...Object.values(PROVIDER_KEY)]) {
+    for (const secret of [RELAY_KEY, WRONG_RELAY_KEY, ...Object.values(PROVIDER_KEY).map((key) => key.split(':').at(-1))]) {
       assert.ok(!logs.includes(secret), 'no secret in the logs');
     }
   }
@@ -252,21 +282,39 @@ class BoxStack extends Stack {
   }
 }
 
-function checkForwarded(request, { dialect, model, body }) {
-  const { authorization, 'x-api-key': apiKey } = request.headers;
-  if (dialect === 'openai') {
-    assert.equal(authorization, `Bearer ${PROVIDER_KEY.openai}`, 'the provider key, as a bearer');
-    assert.equal(apiKey, undefined, 'and in no other header');
-  } else {
-    assert.equal(apiKey, PROVIDER_KEY.anthropic, 'the provider key, in x-api-key');
-    assert.equal(authorization, undefined, 'and in no other header');
+// What the provider key makes of these headers, by dialect: all that it may be in.
+const CREDENTIALS = {
+  openai: ({ authorization }) => assert.equal(authorization, `Bearer ${PROVIDER_KEY.openai}`),
+  anthropic: (headers) => assert.equal(headers['x-api-key'], PROVIDER_KEY.anthropic),
+  gemini: (headers) => assert.equal(headers['x-goog-api-key'], PROVIDER_KEY.gemini),
+  vertex: ({ authorization }) => assert.equal(authorization, `Bearer ${PROVIDER_KEY.vertex}`),
+  bedrock({ authorization }) {
+    const [id, secret] = PROVIDER_KEY.bedrock.split(':');
+    const scope = String.raw`\d{8}/us-east-1/bedrock/aws4_request`;
+    const form = `^AWS4-HMAC-SHA256 Credential=${id}/${scope}, SignedHeaders=[a-z0-9;-]+, Signature=[0-9a-f]{64}$`;
+    assert.match(authorization, new RegExp(form));
+    assert.ok(!authorization.includes(secret), 'signed with it, not told');
+  },
+};
+const CREDENTIAL_HEADER = { anthropic: 'x-api-key', gemini: 'x-goog-api-key' };
+
+function checkCredential({ headers }, dialect) {
+  CREDENTIALS[dialect](headers);
+  const own = CREDENTIAL_HEADER[dialect] ?? 'authorization';
+  for (const name of ['authorization', 'x-api-key', 'x-goog-api-key']) {
+    if (name !== own) assert.equal(headers[name], undefined, 'the provider key, in no other header');
   }
+}
+
+function checkForwarded(request, { dialect, model, body }) {
+  checkCredential(request, dialect);
   const everything = [request.path, ...request.rawHeaders, request.text].join('\n');
   assert.ok(!everything.includes(RELAY_KEY), 'the relay key goes no further');
   assert.equal(request.headers['x-relay-key'], undefined, 'nor does its header');
   assert.equal(request.headers['content-length'], String(Buffer.byteLength(request.text)));
-  assert.equal(request.body.model, UPSTREAM_PREFIX + model, "the model's name at the provider");
-  if (body) assert.deepEqual({ ...request.body, model }, body, 'the rest of the body is as written');
+  assert.equal(request.model, UPSTREAM_PREFIX + model, "the model's name at the provider");
+  const named = request.body.model === undefined ? {} : { model };
+  if (body) assert.deepEqual({ ...request.body, ...named }, body, 'the rest of the body is as written');
 }
 
 // The mock's connection of this request is closed soon after the moment given.

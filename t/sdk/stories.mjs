@@ -44,6 +44,8 @@ function calls(request) {
   return results ? text : { pieces: [TEXT_BEFORE_CALLS], calls: CITIES, stop: 'tools' };
 }
 
+const pondering = { pieces: undefined, thinking: THINKING, signature: SIGNATURE };
+
 // What the user said, word by word.
 function repeats(request) {
   return { pieces: request.messages.at(-1).text.split(/(?<= )/), stop: 'end' };
@@ -55,13 +57,14 @@ export const stories = {
   calls,
   'calls-bare': () => ({ calls: [{ id: 'call_3cC', name: 'forecast', input: {} }], stop: 'tools' }),
   thinks: () => ({ ...text, thinking: THINKING, signature: SIGNATURE }),
+  ponders: (request) => ({ ...calls(request), ...(request.messages.at(-1).results ? {} : pondering) }),
   structured: () => ({ pieces: JSON.stringify(WEATHER).match(/.{1,9}/gsu), stop: 'end' }),
   refuses: () => ({ refusal: REFUSAL, stop: 'refusal' }),
   length: () => ({ pieces: PIECES, stop: 'length' }),
   sequence: () => ({ pieces: PIECES, stop: 'sequence', sequence: 'END' }),
   endless: () => ({ pieces: words(), stop: 'end', pause_ms: 10 }),
   stalled: () => ({ pieces: ['So far'], then: 'stall' }),
-  breaks: () => ({ pieces: ['So far'], then: 'error' }),
+  breaks: () => ({ pieces: ['So far'], then: 'error', pause_ms: 20 }), // a client may drop what comes with the error
   cut: () => ({ pieces: ['So far'], then: 'cut' }),
   silent: () => ({ silent: true }),
   ...Object.fromEntries(FAULTS.map((fault) => [fault, () => ({ fault })])),

@@ -4,10 +4,20 @@
 //
 //     format, dialect  as in configuration; whose keys and errors it has
 //     host             in the configuration of stack.mjs
-//     path(request)    of the request that arrives
-//     tells            what its answers can say: which stop sequence matched, signatures
+//     named            in the names of models, instead of the format
+//     path({model, stream})  of the request that arrives
+//     streams(request) whether a stream is asked for
+//     tells            what its answers can say: which stop sequence matched, tokens written to
+//                      a cache, those of reasoning; refusal: 'part' of the answer, or 'apart' from
+//                      it; whose signatures it has, or 'calls' if they are on these
+//     takes            what its requests can say: stop sequences, images by URL, one call at a
+//                      time, marks for a cache
+//     own_delay        when to come again is in the body of an error
+//     variant          of a format: only some callers are tried with it
 //     read(body)       the request, in the words below
-//     whole(turn, model), events(turn, request), fault(name)
+//     whole(turn, model), events(turn, request): values, each with the name of its event;
+//     frame(value, name), type: how they are framed, if not as server-sent events
+//     fault(name)      status, body, headers
 //
 // A request that was read, without what it does not say:
 //
@@ -16,46 +26,15 @@
 //
 // Documents are among the images; thinking of an assistant is [text, signature].
 
+import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { converse, eventFrame } from './upstream_converse.mjs';
+import { gemini } from './upstream_gemini.mjs';
+import { responses } from './upstream_responses.mjs';
 import { UPSTREAM_PREFIX } from './mock.mjs';
+import { Conversation, CREATED_S, dataUrl, joined, present } from './reading.mjs';
 import { FAULT_TEXT, RETRY_AFTER_S, stories, USAGE } from './stories.mjs';
-
-const CREATED_S = 1760000000;
-
-// ---- reading ------------------------------------------------------------------
-
-function present(object) {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined && value?.length !== 0));
-}
-
-// Messages of one side in a row are one, whatever the format calls them.
-class Conversation {
-  constructor() {
-    this.turns = [];
-  }
-
-  turn(role) {
-    if (this.turns.at(-1)?.role !== role) this.turns.push({ role, texts: [], images: [], calls: [], results: [] });
-    return this.turns.at(-1);
-  }
-
-  read() {
-    return this.turns.map(({ texts, ...rest }) =>
-      present({ ...rest, text: texts.length ? texts.join('\n') : undefined }),
-    );
-  }
-}
-
-// A string, or a list of parts with text.
-function joined(content) {
-  return typeof content === 'string' ? content : (content ?? []).map((part) => part.text).join('');
-}
-
-function dataUrl(url) {
-  const [, media_type, data] = /^data:([^;]+);base64,(.*)$/s.exec(url) ?? [];
-  return data ? { media_type, data } : { url };
-}
 
 // ---- OpenAI Chat Completions --------------------------------------------------
 
@@ -90,7 +69,16 @@ function readChatMessage(conversation, message) {
   }
 }
 
+// What OpenAI refuses: the results of a message's calls stand right behind it.
+function checkResults(messages) {
+  messages.forEach(({ tool_calls = [] }, i) => {
+    const behind = messages.slice(i + 1, i + 1 + tool_calls.length).map(({ tool_call_id }) => tool_call_id);
+    assert.deepEqual(behind.sort(), tool_calls.map(({ id }) => id).sort(), 'calls are followed by their results');
+  });
+}
+
 function readChat(body) {
+  checkResults(body.messages);
   const conversation = new Conversation();
   const leads = (message) => message.role === 'system' || message.role === 'developer';
   for (const message of body.messages.filter((one) => !leads(one))) readChatMessage(conversation, message);
@@ -186,7 +174,9 @@ const chat = {
   dialect: 'openai',
   host: 'openai',
   path: () => '/v1/chat/completions',
-  tells: { sequence: false, signature: false },
+  streams: ({ body }) => body.stream,
+  tells: { sequence: false, signed: false, refusal: 'part', written: true, reasoning: true },
+  takes: { stop: true, url: true, serial: true, cache: false },
   headers: { 'x-request-id': 'req_story', 'openai-processing-ms': '12', 'x-other': 'kept' },
   private_header: 'openai-processing-ms',
   read: readChat,
@@ -339,7 +329,9 @@ const messages = {
   dialect: 'anthropic',
   host: 'anthropic',
   path: () => '/v1/messages',
-  tells: { sequence: true, signature: true },
+  streams: ({ body }) => body.stream,
+  tells: { sequence: true, signed: 'anthropic', refusal: 'apart', written: true, reasoning: true },
+  takes: { stop: true, url: true, serial: true, cache: true },
   headers: { 'request-id': 'req_story', 'anthropic-organization-id': 'org-story', 'x-other': 'kept' },
   private_header: 'anthropic-organization-id',
   read: readMessages,
@@ -352,19 +344,64 @@ const messages = {
   },
 };
 
+// ---- Messages behind other paths ------------------------------------------------
+
+const invoke = {
+  ...messages,
+  format: 'bedrock-invoke',
+  dialect: 'bedrock',
+  host: 'bedrock',
+  variant: messages.format,
+  path: ({ model, stream }) =>
+    `/model/${UPSTREAM_PREFIX}${model}/${stream ? 'invoke-with-response-stream' : 'invoke'}`,
+  streams: ({ path }) => /-stream$/.test(path),
+  status: converse.status,
+  fault: converse.fault,
+  headers: converse.headers,
+  private_header: converse.private_header,
+  type: converse.type,
+  events: function* (turn, request) {
+    for (const [value, name] of messagesEvents(turn, { body: { model: request.model } })) {
+      if (name === 'error') yield [{ message: FAULT_TEXT.failed }, 'modelStreamErrorException'];
+      else yield [value, name];
+    }
+  },
+  frame(value, name) {
+    if (name.endsWith('Exception')) return converse.frame(value, name);
+    return eventFrame({ bytes: Buffer.from(JSON.stringify(value)).toString('base64'), p: 'abcdef' }, 'chunk');
+  },
+};
+
+const vertex = {
+  ...messages,
+  own_delay: true,
+  format: 'vertex-anthropic',
+  dialect: 'vertex',
+  host: 'vertex',
+  variant: messages.format,
+  path: ({ model, stream }) =>
+    `/v1/projects/p/locations/l/publishers/anthropic/models/${UPSTREAM_PREFIX}${model}:` +
+    (stream ? 'streamRawPredict' : 'rawPredict'),
+  streams: ({ path }) => /:stream/.test(path),
+  events: (turn, { model }) => messagesEvents(turn, { body: { model } }),
+  // The platform has words of its own.
+  fault: (name) => (name === 'limited' || name === 'overloaded' ? gemini.fault(name) : messages.fault(name)),
+  status: (name) => vertex.fault(name)[0],
+};
+
 // ---- the mock -------------------------------------------------------------------
 
-export const upstreams = [chat, messages];
+export const upstreams = [chat, responses, messages, gemini, converse, invoke, vertex];
 
 // The model that tells this story in this format.
 export function modelOf(upstream, story) {
-  return `${upstream.format}.${story}`;
+  return `${upstream.named ?? upstream.format}.${story}`;
 }
 
 async function stream(upstream, turn, request, reply) {
-  reply.beginEvents(upstream.headers);
+  reply.beginEvents(upstream.headers, upstream.type);
   for (const [value, name] of upstream.events(turn, request)) {
-    if (!(await reply.event(value, name))) return;
+    if (!(await (upstream.frame ? reply.write(upstream.frame(value, name)) : reply.event(value, name)))) return;
     await sleep(turn.pause_ms ?? 0);
   }
   if (turn.then === 'cut') {
@@ -377,16 +414,18 @@ async function stream(upstream, turn, request, reply) {
 
 function script(upstream, story) {
   return async (request, reply) => {
+    if (request.path.endsWith(':countTokens')) return reply.json(200, { totalTokens: USAGE.input });
     const asked = upstream.read(request.body);
     const turn = stories[story](asked);
     if (turn.silent) return;
     if (turn.fault) {
-      const retry = turn.fault === 'limited' ? { 'retry-after': String(RETRY_AFTER_S) } : {};
-      reply.json(...upstream.fault(turn.fault), { ...upstream.headers, ...retry });
-    } else if (asked.stream) {
+      const [status, body, headers] = upstream.fault(turn.fault);
+      const retry = turn.fault === 'limited' && !upstream.own_delay ? { 'retry-after': String(RETRY_AFTER_S) } : {};
+      reply.json(status, body, { ...upstream.headers, ...headers, ...retry });
+    } else if (upstream.streams(request)) {
       await stream(upstream, turn, request, reply);
     } else {
-      reply.json(200, upstream.whole(turn, request.body.model), upstream.headers);
+      reply.json(200, upstream.whole(turn, request.model), upstream.headers);
     }
   };
 }

@@ -236,6 +236,65 @@ static void thinking_of_another_provider_goes_through_a_client_of_this_format(vo
         "contents.parts.thoughtSignature");
 }
 
+#define PIECE(text) MODEL("{\"text\":\"" text "\",\"thought\":true}")
+#define SIGNED(text, by)                                                                           \
+    MODEL("{\"text\":\"" text "\",\"thought\":true,\"thoughtSignature\":\"" by "\"}")
+#define EMPTY MODEL("{\"text\":\"\"}")
+
+/* As a client keeps a stream that sends back its chunks: each a content. */
+#define THINKS(text) "{\"type\":\"thinking\",\"thinking\":\"" text "\",\"signature\":\"SIG\"}"
+
+#define SAID(text) MODEL("{\"text\":\"" text "\"}")
+#define HI_THERE   USER("{\"text\":\"hi\"}")
+#define FIRST_TURN                                                                                 \
+    PIECE("Th") "," PIECE("ou") "," EMPTY "," PIECE("ght\\n") "," SIGNED("", SEALED_T)
+#define SECOND_TURN PIECE("d") "," SIGNED("e", SEALED_T) "," SAID("f")
+#define CHUNKS                                                                                     \
+    "{\"contents\":[" FIRST_TURN                                                                   \
+    "," SIGNED("b", SEALED_T) "," SAID("c") "," EMPTY "," HI_THERE "," SECOND_TURN "," HI_THERE    \
+                                            "]}"
+#define MODEL_TURN(blocks) "{\"role\":\"assistant\",\"content\":[" blocks "]}"
+#define USER_TURN          "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"hi\"}]}"
+#define TEXT_BLOCK(text)   "{\"type\":\"text\",\"text\":\"" text "\"}"
+#define FIRST_ANSWER       THINKS("Thought\\n") "," THINKS("b") "," TEXT_BLOCK("c")
+#define SECOND_ANSWER      THINKS("de") "," TEXT_BLOCK("f")
+#define TURNS                                                                                      \
+    "{\"model\":\"\",\"max_tokens\":32000,\"messages\":[" MODEL_TURN(                              \
+        FIRST_ANSWER) "," USER_TURN "," MODEL_TURN(SECOND_ANSWER) "," USER_TURN "]}"
+
+static void chunks_of_a_stream_are_one_turn(void **state)
+{
+    (void)state;
+    translate_request(GEMINI, MESSAGES, plain, CHUNKS, TURNS, "");
+    to_chat(
+        "{\"contents\":[" MODEL("{\"text\":\"I \"}") "," MODEL(
+            "{\"text\":\"look.\"}") "," EMPTY
+                                    "," MODEL(CALL("\"id\":\"a\",", "f", "{}")) "," EMPTY "," USER(
+                                        RESULT("\"id\":\"a\",", "f",
+                                               "{\"output\":\"x\"}")) "," EMPTY "]}",
+        CHAT_IN "\"messages\":[{\"role\":\"assistant\",\"content\":\"I look.\",\"tool_calls\":["
+                "{\"id\":\"a\",\"type\":\"function\",\"function\":{\"name\":\"f\","
+                "\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"a\","
+                "\"content\":\"x\"},{\"role\":\"assistant\",\"content\":\"\"}]}",
+        "");
+}
+
+/* In their own format they stay what they were. */
+static void chunks_stay_apart_in_their_own_format(void **state)
+{
+#define CHUNK(part) "{\"parts\":[{" part "}],\"role\":\"model\"}"
+    static const char chunks[] =
+        "{\"contents\":[" CHUNK("\"text\":\"a\",\"thought\":true") "," CHUNK(
+            "\"text\":\"\","
+            "\"thought\":true,"
+            "\"thoughtSignature\":"
+            "\"U0k=\"") "," CHUNK("\"text\":"
+                                  "\"\"") "," CHUNK("\"text\":\"b\"") "]}";
+
+    (void)state;
+    translate_request(GEMINI, GEMINI, plain, chunks, chunks, "");
+}
+
 /* Whoever forges one gets no text out of its quotes. */
 static void a_seal_that_is_no_plain_text_is_not_opened(void **state)
 {
@@ -523,6 +582,8 @@ int main(void)
         cmocka_unit_test(parts_that_are_wrong_are_named),
         cmocka_unit_test(hints_are_dropped_by_name),
         cmocka_unit_test(thinking_of_another_provider_goes_through_a_client_of_this_format),
+        cmocka_unit_test(chunks_of_a_stream_are_one_turn),
+        cmocka_unit_test(chunks_stay_apart_in_their_own_format),
         cmocka_unit_test(a_seal_that_is_no_plain_text_is_not_opened),
         cmocka_unit_test(thinking_configurations),
         cmocka_unit_test(the_modes_of_calling),

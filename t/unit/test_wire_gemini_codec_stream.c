@@ -395,29 +395,67 @@ static void signed_thinking_is_sealed(void **state)
         &run, MESSAGES,
         EVENT("message_start", ",\"message\":{\"id\":\"i\",\"model\":\"m\",\"usage\":{"
                                "\"input_tokens\":3,\"output_tokens\":1}}")
-            BLOCK("0", "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}") BDELTA(
-                "0", "{\"type\":\"thinking_delta\",\"thinking\":\"ab\"}")
-                BDELTA("0", "{\"type\":\"signature_delta\",\"signature\":\"SIG\"}") STOP("0") EVENT(
-                    "ping", "") BLOCK("1", "{\"type\":\"redacted_thinking\",\"data\":\"DATA\"}")
-                    STOP("1") BLOCK("2", "{\"type\":\"text\",\"text\":\"\"}")
-                        BDELTA("2", "{\"type\":\"text_delta\",\"text\":\"c\"}")
-                            BDELTA("2", "{\"type\":\"citations_delta\",\"citation\":{"
-                                        "\"url\":\"https://e.example\"}}") STOP("2")
-                                EVENT("message_delta", ",\"delta\":{\"stop_reason\":\"refusal\","
-                                                       "\"stop_details\":{\"explanation\":\"no\"}}")
-                                    EVENT("message_stop", ""),
+            BLOCK("0", "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}")
+                BDELTA("0", "{\"type\":\"thinking_delta\",\"thinking\":\"a\"}")
+                    BDELTA("0", "{\"type\":\"thinking_delta\",\"thinking\":\"b\"}")
+                        BDELTA("0", "{\"type\":\"signature_delta\",\"signature\":\"SIG\"}")
+                            STOP("0") EVENT("ping", "") BLOCK(
+                                "1", "{\"type\":\"redacted_thinking\",\"data\":\"DATA\"}") STOP("1")
+                                BLOCK("2", "{\"type\":\"text\",\"text\":\"\"}")
+                                    BDELTA("2", "{\"type\":\"text_delta\",\"text\":\"c\"}")
+                                        BDELTA("2", "{\"type\":\"citations_delta\",\"citation\":{"
+                                                    "\"url\":\"https://e.example\"}}") STOP("2")
+                                            EVENT("message_delta",
+                                                  ",\"delta\":{\"stop_reason\":\"refusal\","
+                                                  "\"stop_details\":{\"explanation\":\"no\"}}")
+                                                EVENT("message_stop", ""),
         &check);
 
     (void)state;
     assert_string_equal(check.finish, "SAFETY");
-    assert_true(has(&out, "{\"text\":\"ab\",\"thought\":true}"));
-    assert_true(has(&out, "{\"text\":\"\",\"thought\":true,\"thoughtSignature\":"
+    assert_true(has(&out, "{\"text\":\"a\",\"thought\":true}"));
+    assert_true(has(&out, "{\"text\":\"b\",\"thought\":true,\"thoughtSignature\":"
                           "\"cmVsYXk6dDphbnRocm9waWMtY2xhdWRlLXYxOlNJRw==\"}"));
     assert_true(has(&out, "{\"text\":\"\",\"thought\":true,\"thoughtSignature\":"
                           "\"cmVsYXk6cjphbnRocm9waWMtY2xhdWRlLXYxOkRBVEE=\"}"));
     assert_true(has(&out, "\"groundingChunks\":[{\"web\":{\"uri\":\"https://e.example\"}}]"));
     assert_true(has(&out, "\"finishReason\":\"SAFETY\",\"finishMessage\":\"no\""));
     assert_false(has(&out, ": ping")); /* its clients know no comments */
+    done(&run, &out);
+}
+
+#define TEN "0123456789"
+#define LONG_PIECE                                                                                 \
+    TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN    \
+        TEN TEN TEN
+
+/* Only a short piece of a thought waits for its signature; none is lost, none comes late. */
+static void a_long_thought_does_not_wait(void **state)
+{
+    translate_t run;
+    gemini_check_t check;
+    char text[512];
+    translate_stream_t out = for_gemini(
+        &run, MESSAGES,
+        EVENT("message_start", ",\"message\":{\"id\":\"i\",\"model\":\"m\",\"usage\":{"
+                               "\"input_tokens\":3,\"output_tokens\":1}}")
+            BLOCK("0", "{\"type\":\"thinking\",\"thinking\":\"\",\"signature\":\"\"}")
+                BDELTA("0", "{\"type\":\"thinking_delta\",\"thinking\":\"a\"}")
+                    BDELTA("0", "{\"type\":\"thinking_delta\",\"thinking\":\"" LONG_PIECE "\"}")
+                        BDELTA("0", "{\"type\":\"signature_delta\",\"signature\":\"SIG\"}")
+                            STOP("0") EVENT("error", ",\"error\":{\"type\":\"api_error\","
+                                                     "\"message\":\"x\"}"),
+        &check);
+
+    (void)state;
+    assert_true(check.errored);
+    translate_gather(&out, "{\"text\":\"", text, sizeof(text));
+    assert_string_equal(text, "a" LONG_PIECE);
+    assert_true(has(&out, "{\"text\":\"\",\"thought\":true,\"thoughtSignature\":\"cmVs"));
+    done(&run, &out);
+    out = for_gemini(&run, CHAT, DELTA("\"reasoning_content\":\"why\""), &check);
+    assert_true(check.errored);
+    assert_true(has(&out, "{\"text\":\"why\",\"thought\":true}"));
     done(&run, &out);
 }
 
@@ -496,6 +534,7 @@ int main(void)
         cmocka_unit_test(a_blocked_prompt_is_a_refusal),
         cmocka_unit_test(fragments_of_calls_are_put_together),
         cmocka_unit_test(signed_thinking_is_sealed),
+        cmocka_unit_test(a_long_thought_does_not_wait),
         cmocka_unit_test(a_cut_stream_ends_with_an_error),
         cmocka_unit_test(a_call_that_is_too_long_is_a_failure),
         cmocka_unit_test(a_stream_to_the_same_format_keeps_its_signatures),
