@@ -6,20 +6,10 @@
 
 enum { CURSOR_MAX = 512 };
 
-/* The raw value of the first parameter called name. */
+/* A paging without that parameter has no name for it. */
 static bool find(relay_span_t query, relay_span_t name, relay_span_t *value)
 {
-    while (query.len != 0 && name.len != 0) {
-        const uint8_t *end = memchr(query.base, '&', query.len);
-        size_t length = end != NULL ? (size_t)(end - query.base) : query.len;
-        relay_span_t pair = relay_span(query.base, length);
-        if (relay_span_starts(pair, name) && (pair.len == name.len || pair.base[name.len] == '=')) {
-            *value = relay_span_from(pair, pair.len == name.len ? name.len : name.len + 1);
-            return true;
-        }
-        query = relay_span_from(query, end != NULL ? length + 1 : length);
-    }
-    return false;
+    return name.len != 0 && relay_wire_query(query, name, value);
 }
 
 static int hex_digit(uint8_t byte)

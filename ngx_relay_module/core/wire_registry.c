@@ -333,36 +333,41 @@ void relay_wire_match(relay_span_t path, const relay_dialect_t *hint, relay_matc
 
 /* ---- queries ------------------------------------------------------------- */
 
+/* Takes the next "name=value" off a query; false at its end. */
+static bool take_pair(relay_span_t *query, relay_span_t *pair)
+{
+    const uint8_t *end = query->len != 0 ? memchr(query->base, '&', query->len) : NULL;
+    size_t length = end != NULL ? (size_t)(end - query->base) : query->len;
+
+    if (query->len == 0) {
+        return false;
+    }
+    *pair = relay_span(query->base, length);
+    *query = relay_span_from(*query, end != NULL ? length + 1 : length);
+    return true;
+}
+
 bool relay_wire_query(relay_span_t query, relay_span_t name, relay_span_t *value)
 {
-    while (query.len != 0) {
-        const uint8_t *end = memchr(query.base, '&', query.len);
-        size_t length = end != NULL ? (size_t)(end - query.base) : query.len;
-        relay_span_t pair = relay_span(query.base, length);
+    relay_span_t pair;
+
+    while (take_pair(&query, &pair)) {
         if (relay_span_starts(pair, name) && (pair.len == name.len || pair.base[name.len] == '=')) {
             *value = relay_span_from(pair, pair.len == name.len ? name.len : name.len + 1);
             return true;
         }
-        query = relay_span_from(query, end != NULL ? length + 1 : length);
     }
     return false;
 }
 
 bool relay_wire_wants_list(const relay_dialect_t *dialect, relay_span_t query)
 {
-    relay_span_t wanted = dialect->events_query, value;
+    relay_span_t pair;
 
-    if (wanted.len == 0) {
-        return false;
-    }
-    while (query.len != 0) {
-        const uint8_t *end = memchr(query.base, '&', query.len);
-        size_t length = end != NULL ? (size_t)(end - query.base) : query.len;
-        value = relay_span(query.base, length);
-        if (relay_span_eq(value, wanted)) {
+    while (take_pair(&query, &pair)) {
+        if (relay_span_eq(pair, dialect->events_query)) {
             return false;
         }
-        query = relay_span_from(query, end != NULL ? length + 1 : length);
     }
-    return true;
+    return dialect->events_query.len != 0;
 }
