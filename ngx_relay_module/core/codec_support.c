@@ -320,6 +320,18 @@ bool relay_codec_leave_rest(relay_translation_t *translation, const relay_json_t
             relay_codec_leave(translation, rest, prefix, NULL));
 }
 
+bool relay_codec_leave_message(relay_translation_t *translation, const relay_message_t *message)
+{
+    relay_place_t place = {NULL, translation->caller->fields[RELAY_FIELD_MESSAGES],
+                           (int)message->index};
+
+    if (message->name.len != 0) {
+        relay_codec_drop(translation, RELAY_FIELD_NAME);
+    }
+    return relay_codec_leave(translation, message->extras,
+                             translation->caller->fields[RELAY_FIELD_MESSAGES], &place);
+}
+
 void relay_codec_put_extras(relay_buf_t *out, const relay_member_t *extras)
 {
     for (; extras != NULL; extras = extras->next) {

@@ -107,6 +107,9 @@ bool relay_codec_leave_rest(relay_translation_t *translation, const relay_json_t
 bool relay_codec_leave(relay_translation_t *translation, const relay_member_t *extras,
                        relay_span_t prefix, const relay_place_t *place);
 
+/* The same for a message: its extras, and the name of its author. */
+bool relay_codec_leave_message(relay_translation_t *translation, const relay_message_t *message);
+
 /* ,"name":value for each. */
 void relay_codec_put_extras(relay_buf_t *out, const relay_member_t *extras);
 

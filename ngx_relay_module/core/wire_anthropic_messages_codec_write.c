@@ -400,19 +400,6 @@ static bool put_some(relay_messages_writing_t *writing, const relay_message_t *m
     return true;
 }
 
-static bool leave_extras(relay_messages_writing_t *writing, const relay_message_t *message)
-{
-    relay_translation_t *translation = writing->translation;
-    relay_place_t place = {NULL, translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-
-    if (message->name.len != 0) {
-        relay_codec_drop(translation, RELAY_FIELD_NAME);
-    }
-    return relay_codec_leave(translation, message->extras,
-                             translation->caller->fields[RELAY_FIELD_MESSAGES], &place);
-}
-
 static bool put_turn_content(relay_messages_writing_t *writing, const relay_message_t *from,
                              const relay_message_t *end)
 {
@@ -427,7 +414,7 @@ static bool put_turn_content(relay_messages_writing_t *writing, const relay_mess
         bool marked = is_system(message) && side_of(writing, message) == SIDE_USER;
         if (!(marked ? put_marked_system(writing, message, &first)
                      : put_some(writing, message, false, &first)) ||
-            (!writing->own && !leave_extras(writing, message))) {
+            (!writing->own && !relay_codec_leave_message(writing->translation, message))) {
             return false;
         }
     }
@@ -525,7 +512,7 @@ static bool put_system(relay_messages_writing_t *writing, const relay_message_t 
     RELAY_PUT(out, ",\"system\":[");
     for (const relay_message_t *message = from; message != end; message = message->next) {
         if (!put_some(writing, message, false, &first) ||
-            (!writing->own && !leave_extras(writing, message))) {
+            (!writing->own && !relay_codec_leave_message(writing->translation, message))) {
             return false;
         }
     }

@@ -303,19 +303,6 @@ static bool put_some(relay_converse_writing_t *writing, const relay_message_t *m
     return true;
 }
 
-static bool leave_extras(relay_converse_writing_t *writing, const relay_message_t *message)
-{
-    relay_translation_t *translation = writing->translation;
-    relay_place_t place = {NULL, translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-
-    if (message->name.len != 0) {
-        relay_codec_drop(translation, RELAY_FIELD_NAME);
-    }
-    return relay_codec_leave(translation, message->extras,
-                             translation->caller->fields[RELAY_FIELD_MESSAGES], &place);
-}
-
 static bool put_turn(relay_converse_writing_t *writing, const relay_message_t *from,
                      const relay_message_t *end)
 {
@@ -337,7 +324,7 @@ static bool put_turn(relay_converse_writing_t *writing, const relay_message_t *f
         } else if (!put_some(writing, message, false, &first)) {
             return false;
         }
-        if (!leave_extras(writing, message)) {
+        if (!relay_codec_leave_message(writing->translation, message)) {
             return false;
         }
     }
@@ -403,7 +390,8 @@ static bool put_system(relay_converse_writing_t *writing, const relay_message_t 
 
     for (const relay_message_t *message = writing->request->messages; message != end;
          message = message->next) {
-        if (!put_some(writing, message, false, &first) || !leave_extras(writing, message)) {
+        if (!put_some(writing, message, false, &first) ||
+            !relay_codec_leave_message(writing->translation, message)) {
             return false;
         }
     }
