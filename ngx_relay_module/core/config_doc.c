@@ -546,35 +546,28 @@ const relay_config_t *relay_config_build(const relay_arena_t *arena,
 
 /* ---- lookups -------------------------------------------------------------- */
 
-/* Bytes i to i + 8 as a number. */
+/* Bytes i to i + 8 as a number: written out, compilers make one load of it. */
 static uint64_t word(const relay_digest_t *digest, size_t i)
 {
-    uint64_t value = 0;
+    const uint8_t *at = digest->bytes + i;
 
-    for (size_t end = i + 8; i < end; i++) {
-        value = value << 8 | digest->bytes[i];
-    }
-    return value;
+    return (uint64_t)at[0] << 56 | (uint64_t)at[1] << 48 | (uint64_t)at[2] << 40 |
+           (uint64_t)at[3] << 32 | (uint64_t)at[4] << 24 | (uint64_t)at[5] << 16 |
+           (uint64_t)at[6] << 8 | (uint64_t)at[7];
 }
 
-/* 1 if a < b, else 0, without a branch. */
-static uint64_t is_less(uint64_t a, uint64_t b)
-{
-    return ((~a & b) | ((~a | b) & (a - b))) >> 63;
-}
-
-/* 1 if a <= b, else 0, in the same time whatever their bytes. */
+/* 1 if a <= b, else 0, in the same time whatever their bytes: b - a does not borrow. */
 static size_t not_above(const relay_digest_t *a, const relay_digest_t *b)
 {
-    uint64_t above = 0, undecided = 1;
+    uint64_t borrow = 0;
 
-    for (size_t i = 0; i < RELAY_DIGEST_LEN; i += 8) {
-        uint64_t more = is_less(word(b, i), word(a, i));
-        uint64_t less = is_less(word(a, i), word(b, i));
-        above |= undecided & more;
-        undecided &= ~(more | less);
+    for (size_t i = RELAY_DIGEST_LEN; i > 0; i -= 8) {
+        uint64_t x = word(b, i - 8), y = word(a, i - 8);
+        uint64_t rest = x - y - borrow;
+
+        borrow = ((~x & y) | ((~x | y) & rest)) >> 63;
     }
-    return (size_t)(above ^ 1);
+    return (size_t)(borrow ^ 1);
 }
 
 /* The number of steps depends on the number of keys alone. */

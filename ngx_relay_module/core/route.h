@@ -26,9 +26,10 @@ typedef struct {
     relay_timeouts_t timeouts;       /* effective: policy over host over default; never 0 */
 } relay_candidate_t;
 
+/* The candidates are at the end: a copy needs no more than count of them. */
 typedef struct {
-    relay_candidate_t candidates[RELAY_CANDIDATES_MAX];
     size_t count;
+    relay_candidate_t candidates[RELAY_CANDIDATES_MAX];
 } relay_plan_t;
 
 /* The defaults under host and policy: 5 s, 120 s, 120 s, 1,800 s. */

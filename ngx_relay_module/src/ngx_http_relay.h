@@ -244,7 +244,7 @@ typedef struct {
     const relay_relay_key_t         *key;
     ngx_http_relay_store_key_t      *store_key;   /* NULL: found in a file */
     relay_envelope_t                 envelope;
-    relay_plan_t                    *plan;
+    relay_plan_t                    *plan;        /* NULL before it is made */
     ngx_str_t                        model;       /* as the caller wrote it */
     ngx_str_t                        body;
     size_t                           body_size;
@@ -263,7 +263,6 @@ typedef struct {
     relay_error_code_t               last;        /* why the last try failed */
 
     /* the committed answer */
-    relay_stream_t                   stream;
     relay_sse_t                      sse;
     relay_eventstream_t             *frames;      /* binary events, or NULL */
     relay_usage_t                    usage;
@@ -311,6 +310,9 @@ typedef struct {
     unsigned                         hidden_cr:1; /* a hidden item ended in CR */
     unsigned                         passed_cr:1; /* one that was passed on did */
     unsigned                         named:1;     /* Connection names headers */
+
+    /* the last member: zeroed by each attempt, not with the others */
+    relay_stream_t                   stream;
 } ngx_http_relay_ctx_t;
 
 

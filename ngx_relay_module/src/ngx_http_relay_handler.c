@@ -27,6 +27,8 @@ static ngx_int_t ngx_http_relay_refused_by_nginx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_greeting(ngx_http_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_relay_dot_segments(relay_span_t path);
 static ngx_uint_t ngx_http_relay_is_json_request(ngx_http_request_t *r);
+static ngx_int_t ngx_http_relay_keep_plan(ngx_http_relay_ctx_t *ctx,
+    const relay_plan_t *plan);
 static void ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx);
 static relay_error_code_t ngx_http_relay_read_envelope(
     ngx_http_relay_ctx_t *ctx, relay_buf_t *scratch, relay_error_t *error);
@@ -69,21 +71,19 @@ ngx_http_relay_create_ctx(ngx_http_request_t *r)
 {
     ngx_http_relay_ctx_t  *ctx;
 
-    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_relay_ctx_t));
+    /* what is not zeroed is filled before it is read */
+
+    ctx = ngx_palloc(r->pool, sizeof(ngx_http_relay_ctx_t));
     if (ctx == NULL) {
         return NULL;
     }
 
-    /* neither is worth zeroing: both are filled before they are read */
+    ngx_memzero(ctx, offsetof(ngx_http_relay_ctx_t, stream));
 
-    ctx->plan = ngx_palloc(r->pool, sizeof(relay_plan_t));
     ctx->conf = ngx_palloc(r->pool, sizeof(ngx_http_upstream_conf_t));
-
-    if (ctx->plan == NULL || ctx->conf == NULL) {
+    if (ctx->conf == NULL) {
         return NULL;
     }
-
-    ctx->plan->count = 0;
 
     ctx->request = r;
     ctx->rmcf = ngx_http_get_module_main_conf(r, ngx_relay_module);
@@ -577,10 +577,32 @@ ngx_http_relay_body_done(ngx_http_request_t *r)
 }
 
 
+/* of a plan, only the candidates that there are */
+
+static ngx_int_t
+ngx_http_relay_keep_plan(ngx_http_relay_ctx_t *ctx, const relay_plan_t *plan)
+{
+    size_t  size;
+
+    size = offsetof(relay_plan_t, candidates)
+           + plan->count * sizeof(relay_candidate_t);
+
+    ctx->plan = ngx_palloc(ctx->request->pool, size);
+    if (ctx->plan == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(ctx->plan, plan, size);
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx)
 {
     uint64_t             random;
+    relay_plan_t         plan;
     relay_error_t        error;
     ngx_http_request_t  *r;
 
@@ -594,10 +616,15 @@ ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx)
     }
 
     if (relay_route_passthrough(ctx->snapshot->config, ctx->key,
-                                ctx->match.dialect, random, ctx->plan, &error)
+                                ctx->match.dialect, random, &plan, &error)
         != RELAY_ERR_NONE)
     {
         ngx_http_finalize_request(r, ngx_http_relay_refuse(r, &error));
+        return;
+    }
+
+    if (ngx_http_relay_keep_plan(ctx, &plan) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
@@ -633,6 +660,7 @@ ngx_http_relay_estimates(ngx_http_relay_ctx_t *ctx, relay_error_t *error)
 {
     u_char         text[RELAY_ENVELOPE_SCRATCH];
     relay_buf_t    scratch;
+    relay_plan_t   plan;
     relay_error_t  ignored;
 
     if (error->code != RELAY_ERR_FORMAT_UNAVAILABLE
@@ -646,9 +674,9 @@ ngx_http_relay_estimates(ngx_http_relay_ctx_t *ctx, relay_error_t *error)
 
     return relay_route_plan(ctx->snapshot->config, ctx->key,
                             ctx->envelope.model_name, ctx->match.wire,
-                            RELAY_OP_GENERATE, 0, ctx->plan, &scratch,
-                            &ignored)
-           == RELAY_ERR_NONE;
+                            RELAY_OP_GENERATE, 0, &plan, &scratch, &ignored)
+           == RELAY_ERR_NONE
+           && ngx_http_relay_keep_plan(ctx, &plan) == NGX_OK;
 }
 
 
@@ -658,6 +686,7 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
     u_char               text[RELAY_ENVELOPE_SCRATCH];
     uint64_t             random;
     relay_buf_t          scratch;
+    relay_plan_t         plan;
     relay_error_t        error;
     ngx_http_request_t  *r;
 
@@ -695,13 +724,17 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
 
     if (relay_route_plan(ctx->snapshot->config, ctx->key,
                          ctx->envelope.model_name, ctx->match.wire,
-                         ctx->match.operation, random, ctx->plan, &scratch,
-                         &error)
+                         ctx->match.operation, random, &plan, &scratch, &error)
         != RELAY_ERR_NONE)
     {
         ngx_http_finalize_request(r, ngx_http_relay_estimates(ctx, &error)
                                      ? ngx_http_relay_send_estimate(r)
                                      : ngx_http_relay_refuse(r, &error));
+        return;
+    }
+
+    if (ngx_http_relay_keep_plan(ctx, &plan) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
 
