@@ -7,6 +7,7 @@
 #include "config_doc.c"
 
 #include "config_check.h"
+#include "valgrind_check.h"
 
 /* Sections that many documents begin with. */
 #define A                                                                                          \
@@ -570,14 +571,14 @@ static void digest_of(size_t i, relay_digest_t *digest)
 /* 100,000 relay keys, 5,000 models with two aliases each: every one is found. */
 static void many_entries(void **state)
 {
-    enum { KEYS = 100000, MODELS = 5000 };
+    const size_t count = check_fewer(100000), models_count = check_fewer(5000);
     char *keys = check_repeat("{'policies': {'x': {}}, 'relay_keys': {",
                               "'key-%1$zu': {'policy': 'x', 'key': 'a-plain-relay-key-%1$09zu'}",
-                              KEYS, "}}");
+                              count, "}}");
     char *models = check_repeat("{'hosts': {'e': {'echo': true}}, 'models': {",
                                 "'v/model-%1$zu': {'offers': [{'host': 'e'}], "
                                 "'aliases': ['model-%1$zu', 'm%1$zu']}",
-                                MODELS, "}}");
+                                models_count, "}}");
     check_arena_t arena = {0};
     relay_arena_t memory = {check_allocate, &arena};
     relay_document_t documents[] = {{RELAY_SPAN("k"), check_text(keys), false},
@@ -591,8 +592,8 @@ static void many_entries(void **state)
     assert_non_null(config);
     free(keys);
     free(models);
-    assert_int_equal(config->nrelay_keys, KEYS);
-    for (size_t i = 0; i < KEYS; i += i < 1000 ? 1 : 37) {
+    assert_int_equal(config->nrelay_keys, count);
+    for (size_t i = 0; i < count; i += i < 1000 ? 1 : 37) {
         digest_of(i, &digest);
         const relay_relay_key_t *key = relay_config_find_key(config, &digest);
         assert_non_null(key);
@@ -601,7 +602,7 @@ static void many_entries(void **state)
         digest.bytes[i % RELAY_DIGEST_LEN] ^= 1;
         assert_null(relay_config_find_key(config, &digest));
     }
-    for (size_t i = 0; i < MODELS; i++) {
+    for (size_t i = 0; i < models_count; i++) {
         snprintf(name, sizeof(name), "v/model-%zu", i);
         const relay_model_t *model = relay_config_find_model(config, check_text(name));
         assert_non_null(model);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "sse.h"
+#include "valgrind_check.h"
 #include "wire.h"
 
 enum { CHECK_TEXT_MAX = 1 << 18 };
@@ -225,7 +226,7 @@ __attribute__((unused)) static check_run_t *check_bytes(const relay_wire_t *wire
     check_run(whole, wire, hide_usage, text, text.len, text.len);
     check_run(cut, wire, hide_usage, text, 1, 1);
     check_same(whole, cut);
-    for (size_t at = 1; at < text.len; at++) {
+    for (size_t at = 1; at < text.len; at += check_cut_step()) {
         check_run(cut, wire, hide_usage, text, at, text.len);
         check_same(whole, cut);
     }
