@@ -64,6 +64,7 @@ typedef struct {
     size_t nrevocations; /* entries of them */
     json_t *inactive;    /* what was left out: [{workspace, kind, name, reason}] */
     size_t unresolved;   /* provider keys among it whose reference cannot be read */
+    bool publishing;     /* what it makes is used: last values are kept with it */
     char why[1024];      /* why it failed */
 } document_build_t;
 

@@ -12,8 +12,8 @@
 
 #include "access_token.h"
 #include "json_scan.h"
+#include "last_value.h"
 #include "log.h"
-#include "reference.h"
 
 enum { WHY_MAX = 256, ORIGIN_MAX = 384, SCOPE_MAX = 2048 };
 
@@ -22,6 +22,7 @@ typedef struct {
     const char *id;
     const char *name;
     const char *sealed; /* NULL: there is none */
+    const char *last;   /* of a reference; NULL: there is none */
     const char *origin; /* what it is sealed for; NULL: not said */
     const char *version;
     json_t *spec;
@@ -29,7 +30,7 @@ typedef struct {
     char host_origin[ORIGIN_MAX];
 } provider_key_t;
 
-enum { ROW_ID = 0, ROW_NAME, ROW_SPEC, ROW_SEALED, ROW_ORIGIN, ROW_VERSION };
+enum { ROW_ID = 0, ROW_NAME, ROW_SPEC, ROW_SEALED, ROW_ORIGIN, ROW_VERSION, ROW_LAST };
 
 static const char *text_at(const PGresult *rows, int index, int column)
 {
@@ -66,6 +67,35 @@ static bool find_host(const document_workspace_t *workspace, provider_key_t *key
     return true;
 }
 
+/* What relayd cannot read now stays what it was when it was read last. */
+static bool open_reference(document_build_t *build, const document_workspace_t *workspace,
+                           const provider_key_t *key, const char *reference, secret_t *secret,
+                           char why[WHY_MAX])
+{
+    last_value_t last = {workspace->id, key->id, reference,
+                         key->origin != NULL ? key->origin : key->host_origin, key->last};
+
+    last_value_adopt(build->source->secrets, build->session, &last);
+    switch (reference_kept(reference, secret, why, WHY_MAX)) {
+    case REFERENCE_READ:
+        if (build->publishing &&
+            !last_value_keep(build->source->secrets, build->session, &last, secret)) {
+            return document_fail(build, "the value of a reference cannot be kept");
+        }
+        return true;
+    case REFERENCE_STALE:
+        return true;
+    case REFERENCE_AWAY:
+        build->unresolved++;
+        return false;
+    case REFERENCE_GONE:
+        return build->publishing && !last_value_drop(build->session, &last)
+                   ? document_fail(build, "the value of a reference cannot be given up")
+                   : false;
+    }
+    return false;
+}
+
 static bool open_value(document_build_t *build, const document_workspace_t *workspace,
                        const provider_key_t *key, secret_t *secret, char why[WHY_MAX])
 {
@@ -74,8 +104,7 @@ static bool open_value(document_build_t *build, const document_workspace_t *work
                             key->origin != NULL ? key->origin : key->host_origin};
 
     if (reference != NULL) {
-        build->unresolved += !reference_kept(reference, secret, why, WHY_MAX);
-        return secret->bytes != NULL;
+        return open_reference(build, workspace, key, reference, secret, why);
     }
     if (key->sealed == NULL) {
         return no(why, "it has no value");
@@ -192,7 +221,7 @@ static bool add_key(document_build_t *build, const document_workspace_t *workspa
         return json_object_set_new(keys, key->name, entry) == 0;
     }
     document_leave_out(build, workspace->name, "provider_key", key->name, why);
-    return true;
+    return build->why[0] == '\0';
 }
 
 static bool add_row(document_build_t *build, const document_workspace_t *workspace, json_t *keys,
@@ -203,6 +232,7 @@ static bool add_row(document_build_t *build, const document_workspace_t *workspa
                           .sealed = text_at(rows, index, ROW_SEALED),
                           .origin = text_at(rows, index, ROW_ORIGIN),
                           .version = PQgetvalue(rows, index, ROW_VERSION),
+                          .last = text_at(rows, index, ROW_LAST),
                           .spec = json_loads(PQgetvalue(rows, index, ROW_SPEC), 0, NULL)};
     bool good = key.spec != NULL && add_key(build, workspace, keys, &key);
 
@@ -213,8 +243,8 @@ static bool add_row(document_build_t *build, const document_workspace_t *workspa
 bool document_provider_keys(document_build_t *build, document_workspace_t *workspace)
 {
     PGresult *rows = document_query(build,
-                                    "SELECT id, name, spec, sealed, origin, secret_version"
-                                    " FROM provider_key WHERE workspace_id = $1::uuid",
+                                    "SELECT id, name, spec, sealed, origin, secret_version,"
+                                    " last_sealed FROM provider_key WHERE workspace_id = $1::uuid",
                                     workspace->id);
     json_t *keys = json_object();
     bool good = rows != NULL;

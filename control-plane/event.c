@@ -51,7 +51,8 @@ static const field_t event_fields[] = {
     {"id", FIELD_TEXT, FIELD_READ_ONLY, .description = "Identifier; grows with time."},
     {"at", FIELD_TIME, FIELD_READ_ONLY, .description = "When it happened."},
     {"actor", FIELD_TEXT, FIELD_READ_ONLY, .description = "The API token, or relayd."},
-    {"request_id", FIELD_TEXT, FIELD_READ_ONLY, .description = "x-request-id of the request."},
+    {"request_id", FIELD_TEXT, FIELD_READ_ONLY | FIELD_NULLABLE,
+     .description = "By which request; null: by none, relayd saw it."},
     {"verb", FIELD_TEXT, FIELD_READ_ONLY, .description = "created, updated, deleted, revoked, …"},
     {"kind", FIELD_TEXT, FIELD_READ_ONLY, .description = "What was changed."},
     {"object", FIELD_TEXT, FIELD_READ_ONLY, .description = "Its identifier."},
@@ -81,11 +82,12 @@ static json_t *event_show(const PGresult *row, int index)
 {
     char id[IDENTIFIER_MAX];
     bool of_workspace = !PQgetisnull(row, index, WORKSPACE);
+    const char *request = PQgetvalue(row, index, REQUEST_ID);
 
     identifier_show("ev", PQgetvalue(row, index, ID), id);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:o, s:o}", "id", id, "at",
+    return json_pack("{s:s, s:s, s:s, s:s?, s:s, s:s, s:s, s:s, s:s?, s:o, s:o}", "id", id, "at",
                      PQgetvalue(row, index, AT), "actor", PQgetvalue(row, index, ACTOR),
-                     "request_id", PQgetvalue(row, index, REQUEST_ID), "verb",
+                     "request_id", request[0] != '\0' ? request : NULL, "verb",
                      PQgetvalue(row, index, VERB), "kind", PQgetvalue(row, index, KIND), "object",
                      PQgetvalue(row, index, OBJECT_ID), "name", PQgetvalue(row, index, OBJECT_NAME),
                      "workspace", of_workspace ? PQgetvalue(row, index, WORKSPACE) : NULL, "before",

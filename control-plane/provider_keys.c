@@ -12,13 +12,14 @@
 
 #include "access_token.h"
 #include "host_origin.h"
+#include "last_value.h"
 #include "probe.h"
 #include "relayd.h"
 #include "resource_row.h"
 
 enum { OVERLAP_MAX_S = 30 * 24 * 60 * 60, VERSION_TEXT = 24, TIME_TEXT = 32 };
 
-static const char *const states[] = {"ready",      "disabled",      "moved",
+static const char *const states[] = {"ready",      "stale",         "disabled", "moved",
                                      "unresolved", "undecryptable", NULL};
 
 #define VALUE_FIELDS                                                                               \
@@ -54,11 +55,12 @@ static const field_t fields[] = {
      .type = FIELD_TEXT,
      .flags = FIELD_READ_ONLY,
      .values = states,
-     .description = "Whether it can be used."},
+     .description = "Whether it can be used. stale: with the last value of a reference that cannot"
+                    " be read now."},
     {.name = "state_reason",
      .type = FIELD_TEXT,
      .flags = FIELD_READ_ONLY | FIELD_OPTIONAL_ANSWER,
-     .description = "Why it cannot."},
+     .description = "Why it cannot, or why its value is an old one."},
     {.name = "secret_version",
      .type = FIELD_INTEGER,
      .flags = FIELD_READ_ONLY,
@@ -155,7 +157,7 @@ static bool take_value(change_t *change, const json_t *given, long long version_
 
     if ((value != NULL) == (from != NULL))
         return problem_fault(problem, "/value", "give either value or value_from");
-    if (from != NULL && !secret_reference_ok(from, "/value_from", problem))
+    if (from != NULL && !reference_ok(from, "/value_from", problem))
         return false;
     if (!origin_of_host(change, origin))
         return false;
@@ -166,10 +168,12 @@ static bool take_value(change_t *change, const json_t *given, long long version_
 
     if (value != NULL) {
         json_object_del(change->after, "value_from");
+        change_column(change, "last_sealed", NULL);
         return value_fits_host(change, value) && seal_value(change, value, version, origin);
     }
     json_object_set_new(change->after, "value_from", json_string(from));
     change_column(change, "sealed", NULL);
+    change_column(change, "last_sealed", NULL);
     return true;
 }
 
@@ -271,6 +275,17 @@ static bool open_row(request_t *request, const PGresult *row, int index, const c
                        PQgetvalue(row, index, PQfnumber(row, "sealed")), secret);
 }
 
+/* Of a row with these columns. */
+static reference_state_t read_reference(request_t *request, const char *id, const char *reference,
+                                        const char *origin, const char *last_sealed,
+                                        secret_t *secret, char *why, size_t why_size)
+{
+    last_value_t last = {request->workspace_id, id, reference, origin, last_sealed};
+
+    last_value_adopt(relayd.secrets, request->session, &last);
+    return reference_resolve(reference, secret, why, why_size);
+}
+
 /* What its host takes can be had of it: the secret, or a token in its place. */
 static bool usable(request_t *request, const json_t *shown, secret_t *secret, char *why,
                    size_t why_size)
@@ -289,9 +304,17 @@ static const char *judge_state(request_t *request, const PGresult *row, int inde
 {
     const char *from = json_string_value(json_object_get(shown, "value_from"));
     const char *sealed_for = PQgetvalue(row, index, PQfnumber(row, "origin"));
+    char stale[256] = "";
 
-    if (from != NULL && !secret_resolve(from, secret, why, why_size))
-        return "unresolved";
+    if (from != NULL) {
+        reference_state_t state = read_reference(
+            request, PQgetvalue(row, index, PQfnumber(row, "id")), from, sealed_for,
+            PQgetvalue(row, index, PQfnumber(row, "last_sealed")), secret, why, why_size);
+        if (state == REFERENCE_AWAY || state == REFERENCE_GONE)
+            return "unresolved";
+        snprintf(stale, sizeof(stale), "%s", state == REFERENCE_STALE ? why : "");
+        why[0] = '\0';
+    }
     if (from == NULL && !open_row(request, row, index, sealed_for, secret)) {
         snprintf(why, why_size, "The stored value does not open with the keys that relayd has.");
         return "undecryptable";
@@ -300,7 +323,10 @@ static const char *judge_state(request_t *request, const PGresult *row, int inde
         return "moved";
     if (json_is_true(json_object_get(shown, "disabled")))
         return "disabled";
-    return usable(request, shown, secret, why, why_size) ? "ready" : "unresolved";
+    if (!usable(request, shown, secret, why, why_size))
+        return "unresolved";
+    snprintf(why, why_size, "%s", stale);
+    return stale[0] != '\0' ? "stale" : "ready";
 }
 
 static const char *state_of(request_t *request, const PGresult *row, int index, const json_t *shown,
@@ -514,8 +540,11 @@ static bool secret_of_row(request_t *request, const PGresult *row, const json_t 
                             .version = PQgetvalue(row, 0, 3),
                             .origin = PQgetvalue(row, 0, 4)};
 
-    if (from != NULL)
-        return secret_resolve(from, secret, why, why_size);
+    if (from != NULL) {
+        read_reference(request, place.row_id, from, place.origin, PQgetvalue(row, 0, 5), secret,
+                       why, why_size);
+        return secret->bytes != NULL;
+    }
     snprintf(why, why_size, "The stored value does not open with the keys that relayd has.");
     return secret_open(relayd.secrets, request->session, &place, PQgetvalue(row, 0, 2), secret);
 }
@@ -564,8 +593,8 @@ static bool test(request_t *request, reply_t *reply)
     }
 
     PGresult *row = SESSION_QUERY(request->session,
-                                  "SELECT id, spec, coalesce(sealed, ''), secret_version, origin"
-                                  " FROM provider_key WHERE id = $1::uuid",
+                                  "SELECT id, spec, coalesce(sealed, ''), secret_version, origin,"
+                                  " last_sealed FROM provider_key WHERE id = $1::uuid",
                                   id);
     if (row != NULL && PQntuples(row) == 1)
         return test_row(request, row, reply) || row_memory_problem(request);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "access_token.h"
+#include "identifier.h"
 #include "log.h"
 #include "reference.h"
 #include "relayd.h"
@@ -48,6 +49,8 @@ typedef struct {
     publisher_t *publisher;
     json_t *changed;   /* references with a new value that is not recorded yet */
     json_t *failing;   /* those that could not be read */
+    json_t *stale;     /* those whose last value is in use, as a set */
+    json_t *events;    /* [reference, verb, reason] that are not on record yet */
     long long pause_s; /* before they are tried again; 0: there are none */
     time_t retry_at;   /* when that is */
     time_t refresh_at; /* all of them */
@@ -79,18 +82,40 @@ static json_t *references_in_use(session_t *session)
     return list;
 }
 
+/* On record once for each outage, and its end. */
+static void note_state(janitor_t *janitor, const char *reference, reference_state_t state,
+                       const char *why)
+{
+    bool was_stale = json_object_get(janitor->stale, reference) != NULL;
+    bool is_stale = state == REFERENCE_STALE;
+
+    if (is_stale && !was_stale) {
+        json_object_set_new(janitor->stale, reference, json_true());
+    } else if (!is_stale && was_stale) {
+        json_object_del(janitor->stale, reference);
+    }
+    if (is_stale != was_stale && state != REFERENCE_GONE) { /* then it is left out: an event, too */
+        json_array_append_new(janitor->events, json_pack("[s, s, s]", reference,
+                                                         is_stale ? "stale" : "read again", why));
+    }
+}
+
 static void refresh_one(janitor_t *janitor, json_t *reference)
 {
     const char *text = json_string_value(reference);
-    bool failed;
+    reference_state_t state;
+    char why[256];
 
-    if (reference_refresh(text, &failed)) {
-        log_event(LOG_INFO, "a reference has a new value", "reference", text, NULL);
+    if (reference_refresh(text, &state, why, sizeof(why))) {
+        if (state == REFERENCE_READ) {
+            log_event(LOG_INFO, "a reference has a new value", "reference", text, NULL);
+        }
         json_array_append(janitor->changed, reference);
     }
-    if (failed) {
+    if (state != REFERENCE_READ) {
         json_array_append(janitor->failing, reference);
     }
+    note_state(janitor, text, state, why);
 }
 
 /* Vault may be back soon or be away for hours: it is asked again more and more seldom. */
@@ -146,6 +171,67 @@ static bool record_changes(session_t *session, const json_t *changed)
         session_rollback(session);
     }
     return good;
+}
+
+static bool write_event(session_t *session, const PGresult *rows, int index, const char *verb,
+                        const char *reason)
+{
+    char id[37], shown[IDENTIFIER_MAX];
+    const char *state = strcmp(verb, "stale") == 0 ? "stale" : "ready";
+    PGresult *done = NULL;
+
+    identifier_show("pk", PQgetvalue(rows, index, 1), shown);
+    if (identifier_new(id)) {
+        done = SESSION_QUERY(session,
+                             "INSERT INTO event (id, workspace_id, actor, request_id, verb, kind,"
+                             " object_id, object_name, after) VALUES ($1::uuid, $2::uuid, 'relayd',"
+                             " '', $3, 'provider_key', $4, $5,"
+                             " jsonb_strip_nulls(jsonb_build_object('state', $6::text,"
+                             " 'state_reason', nullif($7, ''))))",
+                             id, PQgetvalue(rows, index, 0), verb, shown,
+                             PQgetvalue(rows, index, 2), state, reason);
+    }
+    PQclear(done);
+    return done != NULL;
+}
+
+/* One for each provider key that has the reference. */
+static bool write_events_of(session_t *session, const json_t *event)
+{
+    const char *reference = json_string_value(json_array_get(event, 0));
+    PGresult *rows = SESSION_QUERY(session,
+                                   "SELECT workspace_id, id, name FROM provider_key"
+                                   " WHERE spec ->> 'value_from' = $1",
+                                   reference);
+    bool good = rows != NULL;
+
+    for (int i = 0; good && i < PQntuples(rows); i++) {
+        good = write_event(session, rows, i, json_string_value(json_array_get(event, 1)),
+                           json_string_value(json_array_get(event, 2)));
+    }
+    PQclear(rows);
+    return good;
+}
+
+static bool record_events(janitor_t *janitor, session_t *session)
+{
+    bool good = json_array_size(janitor->events) == 0 || session_begin(session, NULL);
+    json_t *event;
+    size_t i;
+
+    if (json_array_size(janitor->events) == 0) {
+        return true;
+    }
+    json_array_foreach(janitor->events, i, event)
+    {
+        good = good && write_events_of(session, event);
+    }
+    if (good && session_commit(session)) {
+        json_array_clear(janitor->events);
+        return true;
+    }
+    session_rollback(session);
+    return false;
 }
 
 /* What could not be recorded is kept for the next round. */
@@ -295,7 +381,8 @@ static bool work(janitor_t *janitor)
     bool good = session != NULL && refresh_references(janitor, session);
 
     renew_tokens(janitor);
-    good = good && record(janitor, session) && sweep(janitor, session);
+    good = good && record(janitor, session) && record_events(janitor, session) &&
+           sweep(janitor, session);
     database_return(session);
     return good;
 }
@@ -322,7 +409,11 @@ static long long idle_s(const janitor_t *janitor)
 
 void *publish_janitor(void *data)
 {
-    janitor_t janitor = {.publisher = data, .changed = json_array(), .failing = json_array()};
+    janitor_t janitor = {.publisher = data,
+                         .changed = json_array(),
+                         .failing = json_array(),
+                         .stale = json_object(),
+                         .events = json_array()};
 
     while (!atomic_load(&janitor.publisher->stopping)) {
         bool good = work(&janitor);
@@ -330,5 +421,7 @@ void *publish_janitor(void *data)
     }
     json_decref(janitor.changed);
     json_decref(janitor.failing);
+    json_decref(janitor.stale);
+    json_decref(janitor.events);
     return NULL;
 }

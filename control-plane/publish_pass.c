@@ -333,7 +333,8 @@ static bool publish_built(pass_state_t *pass, document_build_t *build)
 static bool build_and_publish(pass_state_t *pass)
 {
     publisher_t *publisher = pass->publisher;
-    document_build_t build = {.source = &publisher->source, .session = pass->session};
+    document_build_t build = {
+        .source = &publisher->source, .session = pass->session, .publishing = true};
     bool good = documents_build(&build);
 
     if (good) {

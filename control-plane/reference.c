@@ -1,6 +1,6 @@
 /*
- * Resolving references, see reference.h and secret.h. Called by provider_keys.c
- * when a key is shown or tested, by document.c when it is published.
+ * Resolving references, see reference.h. Called by provider_keys.c when a key is
+ * shown or tested, by document_key.c when it is published.
  */
 
 #include "reference.h"
@@ -21,7 +21,14 @@
 #include "service_account.h"
 #include "vault.h"
 
-enum { REFERENCE_MAX = 1024, WHY_MAX = 256, BUCKETS = 1024, FAILED_FOR_S = 5, VARIABLE_MAX = 256 };
+enum {
+    REFERENCE_MAX = 1024,
+    WHY_MAX = 256,
+    BUCKETS = 1024,
+    FAILED_FOR_S = 5,
+    GONE_AFTER_S = 5, /* what is replaced may be missing for a moment */
+    VARIABLE_MAX = 256
+};
 
 static bool no(char *why, size_t why_size, const char *text)
 {
@@ -90,12 +97,13 @@ static bool variable_read(const char *name, char *value, secret_t *secret)
                        variable->value.len);
 }
 
-static bool env_read(const char *name, secret_t *secret, char *why, size_t why_size)
+static bool env_read(const char *name, secret_t *secret, bool *gone, char *why, size_t why_size)
 {
     char *value = getenv(name);
     bool good;
 
-    if (value == NULL) {
+    *gone = value == NULL;
+    if (*gone) {
         snprintf(why, why_size, "the environment of relayd has no variable %s", name);
         return false;
     }
@@ -119,12 +127,13 @@ static const char *file_fault(const char *path)
 }
 
 /* Opened without waiting: a named pipe is refused, not waited for. */
-static int file_open(const char *path, char *why, size_t why_size)
+static int file_open(const char *path, bool *gone, char *why, size_t why_size)
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat info;
 
     if (descriptor < 0) {
+        *gone = errno == ENOENT;
         snprintf(why, why_size, "relayd cannot read the file: %s", strerror(errno));
         return -1;
     }
@@ -149,9 +158,9 @@ static bool read_all(int descriptor, secret_t *secret)
     return got == 0;
 }
 
-static bool file_read(const char *path, secret_t *secret, char *why, size_t why_size)
+static bool file_read(const char *path, secret_t *secret, bool *gone, char *why, size_t why_size)
 {
-    int descriptor = file_open(path, why, why_size);
+    int descriptor = file_open(path, gone, why, why_size);
     bool whole;
 
     if (descriptor < 0) {
@@ -181,20 +190,22 @@ static const char *vault_fault(const char *path)
                : NULL;
 }
 
-static bool vault_kind_read(const char *path, secret_t *secret, char *why, size_t why_size)
+static bool vault_kind_read(const char *path, secret_t *secret, bool *gone, char *why,
+                            size_t why_size)
 {
     const char *token = relayd.settings.vault_token;
     const char *ca_file = relayd.settings.vault_ca_file;
     vault_t vault = {relayd.settings.vault_addr, token != NULL ? token : "",
                      ca_file != NULL ? ca_file : ""};
 
-    return vault_read(&vault, path, secret, why, why_size);
+    return vault_read(&vault, path, secret, gone, why, why_size);
 }
 
 static const struct kind_s {
     const char *prefix;
     const char *(*fault)(const char *rest); /* NULL, or a phrase behind "the reference" */
-    bool (*read)(const char *rest, secret_t *secret, char *why, size_t why_size);
+    /* False with words; *gone, which is false before: what it names has been removed. */
+    bool (*read)(const char *rest, secret_t *secret, bool *gone, char *why, size_t why_size);
 } kinds[] = {
     {"env:", env_fault, env_read},
     {"file:", file_fault, file_read},
@@ -222,7 +233,7 @@ static const char *reference_fault(const char *reference)
                                              : kind->fault(reference + strlen(kind->prefix));
 }
 
-bool secret_reference_ok(const char *reference, const char *pointer, problem_t *problem)
+bool reference_ok(const char *reference, const char *pointer, problem_t *problem)
 {
     const char *fault = reference_fault(reference);
 
@@ -249,17 +260,19 @@ static bool check_value(const secret_t *secret, char *why, size_t why_size)
     return true;
 }
 
-static bool read_now(const char *reference, secret_t *secret, char *why, size_t why_size)
+static bool read_now(const char *reference, secret_t *secret, bool *gone, char *why,
+                     size_t why_size)
 {
     const char *fault = reference_fault(reference);
     const struct kind_s *kind = kind_of(reference);
 
     *secret = (secret_t){NULL, 0};
+    *gone = false;
     if (fault != NULL) {
         snprintf(why, why_size, "a reference %s", fault);
         return false;
     }
-    if (kind->read(reference + strlen(kind->prefix), secret, why, why_size) &&
+    if (kind->read(reference + strlen(kind->prefix), secret, gone, why, why_size) &&
         check_value(secret, why, why_size)) {
         return true;
     }
@@ -269,12 +282,22 @@ static bool read_now(const char *reference, secret_t *secret, char *why, size_t 
 
 /* ---- what is kept --------------------------------------------------------- */
 
+/*
+ *     unread ──reading──► read ◄──► stale ──removed for GONE_AFTER_S──► gone
+ *       │  ▲                          ▲                                 │
+ *       │  └── adopted ───────────────┘ (a value of an earlier process) │
+ *       └──► away ◄──────────────────────────────── reading ────────────┘
+ *
+ * What a reading finds moves it; only read and stale have a secret.
+ */
 typedef struct entry_s {
     struct entry_s *next;
-    secret_t secret;   /* none: it never resolved */
+    secret_t secret;   /* none: it never resolved, or is gone */
     char why[WHY_MAX]; /* of the last attempt; "": it was good */
     time_t until_s;    /* a failure is tried again from then on; 0: never read */
+    time_t gone_at_s;  /* since then each attempt said that it is removed; 0: not so */
     time_t used_s;
+    bool adopted; /* not read in this process, but by one before */
     bool changed; /* since reference_refresh said so last */
     char reference[];
 } entry_t;
@@ -320,26 +343,41 @@ static bool same(const secret_t *a, const secret_t *b)
     return a->bytes != NULL && a->len == b->len && sodium_memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
-/* What was read becomes what is kept. The first reading of all changes nothing. */
-static void entry_keep(entry_t *entry, bool good, secret_t *secret, const char *why)
+static bool is_gone(const entry_t *entry)
 {
-    bool another = good && !same(&entry->secret, secret);
+    return entry->gone_at_s != 0 && now_s() >= entry->gone_at_s + GONE_AFTER_S;
+}
 
-    entry->changed = entry->changed || (another && entry->until_s != 0);
-    entry->until_s = now_s() + FAILED_FOR_S;
-    if (!good && strcmp(entry->why, why) != 0) {
+static void entry_failed(entry_t *entry, bool gone, const char *why)
+{
+    entry->gone_at_s = !gone ? 0 : entry->gone_at_s == 0 ? now_s() : entry->gone_at_s;
+    if (entry->secret.bytes != NULL && is_gone(entry)) {
+        secret_free(&entry->secret);
+        entry->changed = true;
+        log_event(LOG_WARN, "what a reference named is gone, and so is its value", "reference",
+                  entry->reference, "reason", why, NULL);
+    } else if (strcmp(entry->why, why) != 0) {
         log_event(LOG_WARN,
                   entry->secret.bytes != NULL
                       ? "a reference can no longer be read; its last value stays in use"
                       : "a reference cannot be read",
                   "reference", entry->reference, "reason", why, NULL);
     }
-    snprintf(entry->why, sizeof(entry->why), "%s", good ? "" : why);
-    if (another) {
-        secret_free(&entry->secret);
-        entry->secret = *secret;
-        *secret = (secret_t){NULL, 0};
+    snprintf(entry->why, sizeof(entry->why), "%s", why);
+}
+
+/* The first reading of all changes nothing. */
+static void entry_read(entry_t *entry, secret_t *secret)
+{
+    entry->why[0] = '\0';
+    entry->gone_at_s = 0;
+    if (same(&entry->secret, secret)) {
+        return;
     }
+    entry->changed = entry->changed || entry->until_s != 0;
+    secret_free(&entry->secret);
+    entry->secret = *secret;
+    *secret = (secret_t){NULL, 0};
 }
 
 /* Read without the lock: Vault may take seconds. */
@@ -347,28 +385,45 @@ static void read_again(const char *reference)
 {
     char why[WHY_MAX] = "";
     secret_t secret;
-    bool good = read_now(reference, &secret, why, sizeof(why));
+    bool gone, good = read_now(reference, &secret, &gone, why, sizeof(why));
     entry_t *entry;
 
     pthread_mutex_lock(&lock);
     entry = entry_of(reference);
+    if (entry != NULL && good) {
+        entry_read(entry, &secret);
+    } else if (entry != NULL) {
+        entry_failed(entry, gone, why);
+    }
     if (entry != NULL) {
-        entry_keep(entry, good, &secret, why);
+        entry->adopted = false;
+        entry->until_s = now_s() + FAILED_FOR_S;
     }
     pthread_mutex_unlock(&lock);
     secret_free(&secret);
 }
 
-bool reference_refresh(const char *reference, bool *failed)
+static reference_state_t state_of(const entry_t *entry)
+{
+    if (entry->secret.bytes != NULL) {
+        return entry->why[0] != '\0' ? REFERENCE_STALE : REFERENCE_READ;
+    }
+    return is_gone(entry) ? REFERENCE_GONE : REFERENCE_AWAY;
+}
+
+bool reference_refresh(const char *reference, reference_state_t *state, char *why, size_t why_size)
 {
     entry_t *entry;
     bool changed = false;
 
+    *state = REFERENCE_AWAY;
+    snprintf(why, why_size, "out of memory");
     read_again(reference);
     pthread_mutex_lock(&lock);
     entry = entry_of(reference);
-    *failed = entry == NULL || entry->why[0] != '\0';
     if (entry != NULL) {
+        *state = state_of(entry);
+        snprintf(why, why_size, "%s", entry->why);
         changed = entry->changed;
         entry->changed = false;
         entry->used_s = now_s();
@@ -377,16 +432,43 @@ bool reference_refresh(const char *reference, bool *failed)
     return changed;
 }
 
+bool reference_lacks_value(const char *reference)
+{
+    const entry_t *entry;
+    bool lacks;
+
+    pthread_mutex_lock(&lock);
+    entry = entry_of(reference);
+    lacks = entry != NULL && entry->secret.bytes == NULL && !is_gone(entry);
+    pthread_mutex_unlock(&lock);
+    return lacks;
+}
+
+void reference_adopt(const char *reference, const secret_t *secret)
+{
+    entry_t *entry;
+
+    pthread_mutex_lock(&lock);
+    entry = entry_of(reference);
+    if (entry != NULL && entry->secret.bytes == NULL && !is_gone(entry) &&
+        secret_copy(&entry->secret, secret->bytes, secret->len)) {
+        entry->adopted = entry->until_s == 0;
+        entry->until_s = entry->until_s == 0 ? now_s() : entry->until_s;
+        entry->used_s = now_s();
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 /* Whether what is kept will do. A failure is tried again by who can wait for it. */
 static bool fresh_enough(const entry_t *entry, bool patient)
 {
-    return entry->until_s != 0 &&
-           (!patient || entry->secret.bytes != NULL || now_s() < entry->until_s);
+    return entry->until_s != 0 && (!patient || (entry->secret.bytes != NULL && !entry->adopted) ||
+                                   now_s() < entry->until_s);
 }
 
 /* False: it has to be read first. */
 static bool take_kept(const char *reference, secret_t *secret, char *why, size_t why_size,
-                      bool patient, bool *good)
+                      bool patient, reference_state_t *state)
 {
     entry_t *entry;
     bool fresh;
@@ -396,34 +478,40 @@ static bool take_kept(const char *reference, secret_t *secret, char *why, size_t
     fresh = entry != NULL && fresh_enough(entry, patient);
     if (fresh) {
         entry->used_s = now_s();
-        *good = entry->secret.bytes != NULL &&
-                secret_copy(secret, entry->secret.bytes, entry->secret.len);
-        snprintf(why, why_size, "%s", *good ? "" : entry->why);
+        *state = state_of(entry);
+        snprintf(why, why_size, "%s", entry->why);
+        if (entry->secret.bytes != NULL &&
+            !secret_copy(secret, entry->secret.bytes, entry->secret.len)) {
+            *state = REFERENCE_AWAY;
+            snprintf(why, why_size, "out of memory");
+        }
     }
     pthread_mutex_unlock(&lock);
     return fresh;
 }
 
-static bool resolve(const char *reference, secret_t *secret, char *why, size_t why_size,
-                    bool patient)
+static reference_state_t resolve(const char *reference, secret_t *secret, char *why,
+                                 size_t why_size, bool patient)
 {
-    bool good = false;
+    reference_state_t state = REFERENCE_AWAY;
 
     *secret = (secret_t){NULL, 0};
     snprintf(why, why_size, "out of memory");
-    if (!take_kept(reference, secret, why, why_size, patient, &good)) {
+    if (!take_kept(reference, secret, why, why_size, patient, &state)) {
         read_again(reference);
-        take_kept(reference, secret, why, why_size, false, &good);
+        take_kept(reference, secret, why, why_size, false, &state);
     }
-    return good;
+    return state;
 }
 
-bool secret_resolve(const char *reference, secret_t *secret, char *why, size_t why_size)
+reference_state_t reference_resolve(const char *reference, secret_t *secret, char *why,
+                                    size_t why_size)
 {
     return resolve(reference, secret, why, why_size, true);
 }
 
-bool reference_kept(const char *reference, secret_t *secret, char *why, size_t why_size)
+reference_state_t reference_kept(const char *reference, secret_t *secret, char *why,
+                                 size_t why_size)
 {
     return resolve(reference, secret, why, why_size, false);
 }

@@ -562,7 +562,9 @@ enum {
     ROW_SEALED,
     ROW_VERSION,
     ROW_PREVIOUS,
-    ROW_PREVIOUS_VERSION
+    ROW_PREVIOUS_VERSION,
+    ROW_LAST,
+    ROW_LAST_VERSION
 };
 
 static const char *text_at(const PGresult *rows, int index, int column)
@@ -570,7 +572,7 @@ static const char *text_at(const PGresult *rows, int index, int column)
     return PQgetisnull(rows, index, column) ? NULL : PQgetvalue(rows, index, column);
 }
 
-/* One of the two values of a row; a fault names it if it does not open. */
+/* One of the values of a row; a fault names it if it does not open. */
 static bool reseal_column(secrets_t *secrets, session_t *session, const char *workspace_id,
                           const PGresult *rows, int index, int column, char **again,
                           problem_t *problem)
@@ -581,7 +583,8 @@ static bool reseal_column(secrets_t *secrets, session_t *session, const char *wo
                             version != NULL ? version : "", origin != NULL ? origin : ""};
     char pointer[160];
 
-    if (reseal_value(secrets, session, &place, text_at(rows, index, column), again)) {
+    if (reseal_value(secrets, session, &place, text_at(rows, index, column), again) ||
+        column == ROW_LAST) { /* one that does not open is of no use, and no loss */
         return true;
     }
     snprintf(pointer, sizeof(pointer), "/provider_keys/%s", PQgetvalue(rows, index, ROW_NAME));
@@ -592,22 +595,24 @@ static bool reseal_column(secrets_t *secrets, session_t *session, const char *wo
 static bool reseal_row(secrets_t *secrets, session_t *session, const char *workspace_id,
                        const PGresult *rows, int index, problem_t *problem)
 {
-    char *sealed = NULL, *previous = NULL;
+    char *sealed = NULL, *previous = NULL, *last = NULL;
     bool opened =
         reseal_column(secrets, session, workspace_id, rows, index, ROW_SEALED, &sealed, problem);
     PGresult *done = NULL;
 
     opened = reseal_column(secrets, session, workspace_id, rows, index, ROW_PREVIOUS, &previous,
                            problem) &&
+             reseal_column(secrets, session, workspace_id, rows, index, ROW_LAST, &last, problem) &&
              opened;
     if (opened) {
         done = SESSION_QUERY(session,
-                             "UPDATE provider_key SET sealed = $2, previous_sealed = $3"
-                             " WHERE id = $1::uuid",
-                             PQgetvalue(rows, index, ROW_ID), sealed, previous);
+                             "UPDATE provider_key SET sealed = $2, previous_sealed = $3,"
+                             " last_sealed = $4 WHERE id = $1::uuid",
+                             PQgetvalue(rows, index, ROW_ID), sealed, previous, last);
     }
     free(sealed);
     free(previous);
+    free(last);
     PQclear(done);
     return opened && (done != NULL || database_failed(problem));
 }
@@ -627,11 +632,14 @@ static bool data_key_retire(session_t *session, const char *workspace_id)
 bool secrets_rotate_data_key(secrets_t *secrets, session_t *session, const char *workspace_id,
                              problem_t *problem)
 {
-    PGresult *rows = SESSION_QUERY(session,
-                                   "SELECT id, name, origin, sealed, secret_version,"
-                                   " previous_sealed, previous_version FROM provider_key"
-                                   " WHERE workspace_id = $1::uuid ORDER BY id FOR UPDATE",
-                                   workspace_id);
+    PGresult *rows =
+        SESSION_QUERY(session,
+                      "SELECT id, name, origin, sealed, secret_version,"
+                      " previous_sealed, previous_version,"
+                      " last_sealed, '" SECRET_VERSION_LAST "' || (spec ->> 'value_from')"
+                      " FROM provider_key"
+                      " WHERE workspace_id = $1::uuid ORDER BY id FOR UPDATE",
+                      workspace_id);
     bool all = (rows != NULL && data_key_retire(session, workspace_id) &&
                 data_key_make(secrets, session, workspace_id)) ||
                database_failed(problem);

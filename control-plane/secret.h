@@ -35,9 +35,12 @@ void secrets_free(secrets_t *secrets);
 typedef struct {
     const char *workspace_id;
     const char *row_id;
-    const char *version; /* decimal: grows with each value */
+    const char *version; /* decimal: grows with each value; or what stands in its place */
     const char *origin;  /* scheme://name:port */
 } secret_place_t;
+
+/* In the place of a version, with a reference behind it: the last value that it had. */
+#define SECRET_VERSION_LAST "last of "
 
 /* Base64 text for the database. The workspace's data key is made if there is none. */
 char *secret_seal(secrets_t *secrets, session_t *session, const secret_place_t *place,
@@ -54,10 +57,5 @@ char *secret_seal_for_dataplane(secrets_t *secrets, const char *workspace_name,
 bool secrets_rotate_master(secrets_t *secrets, session_t *session, problem_t *problem);
 bool secrets_rotate_data_key(secrets_t *secrets, session_t *session, const char *workspace_id,
                              problem_t *problem);
-
-/* `env:NAME`, `file:/PATH`, `vault:MOUNT/PATH#FIELD` (KV v2). False with words for people. */
-bool secret_resolve(const char *reference, secret_t *secret, char *why, size_t why_size);
-/* False, with a fault at pointer: not a reference that can be resolved here. */
-bool secret_reference_ok(const char *reference, const char *pointer, problem_t *problem);
 
 #endif

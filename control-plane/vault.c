@@ -108,29 +108,43 @@ static bool status_words(long status, char *why, size_t why_size)
 
 /* ---- the answer ----------------------------------------------------------- */
 
+/* A 404 of Vault's own: {"errors": []}, or a secret without a current version. What stands
+ * before a Vault that is away says 404 in other words. */
+static bool says_gone(long status, relay_span_t answer)
+{
+    const relay_span_t names[] = {RELAY_SPAN("errors"), RELAY_SPAN("data")};
+    relay_json_fault_t fault;
+    relay_json_value_t values[2];
+
+    return status == 404 && relay_json_scan(answer, names, 2, values, &fault) == RELAY_JSON_OK &&
+           (values[0].type == RELAY_JSON_ARRAY || values[1].type == RELAY_JSON_OBJECT);
+}
+
 /* {"data": {"data": {FIELD: "…"}}} */
-static bool find_field(relay_span_t answer, relay_span_t field, relay_json_value_t *value)
+static bool find_fields(relay_span_t answer, relay_json_value_t *fields)
 {
     const relay_span_t data = RELAY_SPAN("data");
     relay_json_fault_t fault;
-    relay_json_value_t outer, inner;
+    relay_json_value_t outer;
 
     return relay_json_scan(answer, &data, 1, &outer, &fault) == RELAY_JSON_OK &&
-           outer.type == RELAY_JSON_OBJECT && relay_json_members(outer.text, &data, 1, &inner) &&
-           inner.type == RELAY_JSON_OBJECT && relay_json_members(inner.text, &field, 1, value);
+           outer.type == RELAY_JSON_OBJECT && relay_json_members(outer.text, &data, 1, fields) &&
+           fields->type == RELAY_JSON_OBJECT;
 }
 
-static bool take_field(relay_span_t answer, const char *field, secret_t *secret, char *why,
-                       size_t why_size)
+static bool take_field(relay_span_t answer, const char *field, secret_t *secret, bool *gone,
+                       char *why, size_t why_size)
 {
-    relay_json_value_t value = {RELAY_JSON_ABSENT, {NULL, 0}};
+    relay_span_t name = relay_span(field, strlen(field));
+    relay_json_value_t fields, value = {RELAY_JSON_ABSENT, {NULL, 0}};
     relay_buf_t out;
 
-    if (!find_field(answer, relay_span(field, strlen(field)), &value)) {
+    if (!find_fields(answer, &fields)) {
         return no(why, why_size,
                   "Vault has no current version there, or it is no KV version 2 store");
     }
-    if (value.type != RELAY_JSON_STRING) {
+    if (!relay_json_members(fields.text, &name, 1, &value) || value.type != RELAY_JSON_STRING) {
+        *gone = true;
         return no(why, why_size, "Vault's secret has no such field with a text");
     }
     if (!secret_copy(secret, value.text.base, value.text.len)) {
@@ -188,12 +202,13 @@ static bool make_url(const vault_t *vault, const char *path, char url[URL_MAX])
     return len > 0 && len < URL_MAX;
 }
 
-bool vault_read(const vault_t *vault, const char *path, secret_t *secret, char *why,
+bool vault_read(const vault_t *vault, const char *path, secret_t *secret, bool *gone, char *why,
                 size_t why_size)
 {
     char url[URL_MAX];
     secret_t room;
     relay_buf_t answer;
+    long status;
     bool found;
 
     *secret = (secret_t){NULL, 0};
@@ -205,8 +220,10 @@ bool vault_read(const vault_t *vault, const char *path, secret_t *secret, char *
         return no(why, why_size, "out of memory");
     }
     answer = relay_buf(room.bytes, room.len);
-    found = status_words(fetch(vault, url, &answer, why, why_size), why, why_size) &&
-            take_field(relay_buf_span(&answer), strchr(path, '#') + 1, secret, why, why_size);
+    status = fetch(vault, url, &answer, why, why_size);
+    *gone = says_gone(status, relay_buf_span(&answer));
+    found = status_words(status, why, why_size) &&
+            take_field(relay_buf_span(&answer), strchr(path, '#') + 1, secret, gone, why, why_size);
     secret_free(&room);
     return found;
 }

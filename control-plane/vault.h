@@ -15,9 +15,10 @@ typedef struct {
 
 /*
  * path: MOUNT/PATH#FIELD. False with words for people in why; never the token
- * or what Vault answered.
+ * or what Vault answered. *gone: Vault itself said that there is no such secret
+ * or field, which is more than that it could not be asked.
  */
-bool vault_read(const vault_t *vault, const char *path, secret_t *secret, char *why,
+bool vault_read(const vault_t *vault, const char *path, secret_t *secret, bool *gone, char *why,
                 size_t why_size);
 
 /* NULL, or what is wrong with path, as a phrase. */

@@ -183,7 +183,10 @@ is opened('file', $origin), "$planted{file}-next", 'the new one';
 ok head()->{revision} > $revision, 'with a revision of its own';
 unlink $file;
 sleep 2.5;
-is opened('file', $origin), "$planted{file}-next", 'a file that is gone does not take the key away';
+is opened('file', $origin), "$planted{file}-next", 'a file that is missing for a moment does not take the key away';
+is $cp->get("$w/provider-keys/file")->json->{state}, 'stale', '... but is said';
+published('one that stays away does', sub { !$_[0]{file} });
+is $cp->get("$w/provider-keys/file")->json->{state}, 'unresolved', '... and that, too';
 
 for (["two words\n", 'spaces'], ['', 'nothing'], ['x' x 8193, 'too much'], ["a\n\n", 'two line feeds']) {
     my ($text, $what) = @$_;

@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# vault: references over TLS: whose certificate is believed; and a Vault that is
-# away when relayd starts, and comes back.
+# vault: references over TLS: whose certificate is believed; a Vault that is away
+# when relayd starts, and comes back: until then the last value counts; and what
+# is gone from it for good.
 
 use lib 't/lib';
 use Relay::ControlPlane;
@@ -18,7 +19,9 @@ my $reference = 'vault:secret/team/example#key';
 sub answer {
     my ($request, $value) = @_;
     return (403, '{}') if ($request->{headers}{'x-vault-token'} // '') ne 'planted-vault-token';
-    return (404, '{}') if "$request->{method} $request->{path}" ne 'GET /v1/secret/data/team/example';
+    return (404, '{"errors":[]}') if $value eq 'gone' || "$request->{method} $request->{path}" ne 'GET /v1/secret/data/team/example';
+    return (404, 'default backend - 404') if $value eq 'nobody';
+    return (503, '{"errors":["Vault is sealed"]}') if $value eq 'sealed';
     return (200, $json->encode({data => {data => {key => $value}, metadata => {version => 1}}}));
 }
 
@@ -42,7 +45,7 @@ sub tried {
     delete $cp->{settings}{env};
     $cp->start;
     my $key = $cp->get("$w/provider-keys/from-vault")->json;
-    is $key->{state}, $want ? 'unresolved' : 'ready', $what;
+    is $key->{state}, $want ? 'stale' : 'ready', $what;
     like $key->{state_reason}, $want, '... in plain words' if $want;
 }
 
@@ -80,10 +83,44 @@ $vault->stop;
 my $lines = $cp->log;
 $cp->start;
 Relay::ControlPlane::wait_until('that it is away is in the log', $generous_s, sub {
-    grep { ($_->{message} // '') eq 'a reference cannot be read' } ($cp->log)[$lines .. $cp->log - 1]
+    grep { ($_->{message} // '') =~ /^a reference can(?:not| no longer) be read/ } ($cp->log)[$lines .. $cp->log - 1]
 });
 sleep 1;
 is_deeply keys_published()->{'from-vault'}, $before, 'Vault is away: what workers have stays';
+is $cp->post("$w/hosts?wait=applied&wait_ms=25000", {name => 'other', base_url => 'https://other.example.com/v1', formats => ['openai-chat']})->status, 201,
+    'something else is changed meanwhile';
+is_deeply keys_published()->{'from-vault'}, $before, '... and the key stays';
+my $key = $cp->get("$w/provider-keys/from-vault")->json;
+is $key->{state}, 'stale', 'it is shown as what it is';
+like $key->{state_reason}, qr/refuses the connection/, '... with the reason';
+sub events { @{$cp->get("$w/events?object=from-vault&verb=$_[0]")->json->{items}} }
+Relay::ControlPlane::wait_until('an event', $generous_s, sub { events('stale') });
+my ($event) = events('stale');
+is_deeply [@$event{qw(actor kind object workspace)}], ['relayd', 'provider_key', $key->{id}, 'default'], 'it is on record';
+is $event->{after}{state_reason}, $key->{state_reason}, '... with the reason, too';
+my $stale_events = events('stale');
+is $cp->post("$w/provider-keys/from-vault:test", undef)->json->{outcome}, 'unreachable', 'its last value can be tested';
+
+# The last value is bound to the reference and to the host.
+$cp->stop_relayd;
+$cp->sql(q(UPDATE provider_key SET spec = jsonb_set(spec, '{value_from}', '"vault:secret/team/example#other"')));
+$cp->start;
+is $cp->get("$w/provider-keys/from-vault")->json->{state}, 'unresolved', 'another reference does not get it';
+$cp->stop_relayd;
+$cp->sql(qq(UPDATE provider_key SET spec = jsonb_set(spec, '{value_from}', '"$reference"')));
+$cp->start;
+Relay::ControlPlane::wait_until('as it was', $generous_s, sub { keys_published()->{'from-vault'} });
+
+# A new data key seals it, too.
+my $sealed = $cp->sql('SELECT last_sealed FROM provider_key');
+is $cp->post("$w/encryption:rotate-data-key", undef)->status, 200, 'a new data key';
+my $on_record = events('stale');
+isnt +($cp->sql('SELECT last_sealed FROM provider_key') =~ /^(\w+)\./)[0], ($sealed =~ /^(\w+)\./)[0], '... seals it';
+$cp->stop_relayd;
+$cp->start;
+is $cp->get("$w/provider-keys/from-vault")->json->{state}, 'stale', '... and opens it';
+is_deeply keys_published()->{'from-vault'}, $before, '... as it is published';
+Relay::ControlPlane::wait_until('an event after each start', $generous_s, sub { events('stale') > $on_record });
 
 $vault->state('planted-vault-value-next');
 $vault->start;
@@ -95,6 +132,36 @@ my $asked = $vault->requests;
 sleep 2;
 is $vault->requests, $asked, 'once it is read it is not read again before its time';
 is $cp->get("$w/provider-keys/from-vault")->json->{state}, 'ready', 'and shown as what it is';
+Relay::ControlPlane::wait_until('that it is back is on record', $generous_s, sub { events('read again') == 1 });
+
+# ---- away while relayd runs, and gone -----------------------------------------
+
+$cp->stop_relayd;
+$cp->{settings}{reference_refresh_s} = 1;
+$cp->start;
+for (['sealed', qr/sealed or in maintenance/], ['nobody', qr/nothing at this path/]) {
+    my ($says, $why) = @$_;
+    $vault->state($says);
+    Relay::ControlPlane::wait_until("$says: stale", $generous_s, sub { $cp->get("$w/provider-keys/from-vault")->json->{state} eq 'stale' });
+    like $cp->get("$w/provider-keys/from-vault")->json->{state_reason}, $why, "$says: the reason";
+    sleep 7;
+    ok keys_published()->{'from-vault'}, "$says: the last value is published";
+    $vault->state('planted-vault-value-next');
+    Relay::ControlPlane::wait_until("$says: it is over", $generous_s, sub { $cp->get("$w/provider-keys/from-vault")->json->{state} eq 'ready' });
+}
+ok events('stale') > $stale_events, 'outages are on record';
+$vault->state('gone');
+Relay::ControlPlane::wait_until('taken away', $generous_s, sub { !keys_published()->{'from-vault'} });
+$key = $cp->get("$w/provider-keys/from-vault")->json;
+is $key->{state}, 'unresolved', 'what Vault has no more is no longer used';
+like $key->{state_reason}, qr/nothing at this path/, '... and why is said';
+is $cp->sql('SELECT count(last_sealed) FROM provider_key'), 0, '... nor kept';
+$cp->stop_relayd;
+$vault->stop;
+$cp->start;
+sleep 2;
+ok !keys_published()->{'from-vault'}, '... nor does it come back with a start';
+$vault->start;
 
 unlike $cp->log_text . $cp->sql('SELECT t::text FROM event t'), qr/planted-vault/, 'neither value nor token in log or events';
 

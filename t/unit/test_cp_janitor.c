@@ -33,10 +33,11 @@ long long access_tokens_due_s(void)
     return due_s;
 }
 
-bool reference_refresh(const char *reference, bool *failed)
+bool reference_refresh(const char *reference, reference_state_t *state, char *why, size_t why_size)
 {
     (void)reference;
-    *failed = true;
+    *state = REFERENCE_AWAY;
+    snprintf(why, why_size, "away");
     return false;
 }
 
