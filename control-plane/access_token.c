@@ -6,6 +6,9 @@
  *     none --made--> good --due--> renewed, or retried until its end: --> ended
  *      ^  failed: retried with growing pauses                             |
  *      +------------------------------------------------------------------+
+ *
+ * A good one may come from the database instead: another relayd, or this one
+ * before its last start, has made it.
  */
 
 #include "access_token.h"
@@ -17,13 +20,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "access_token_row.h"
 #include "log.h"
 #include "service_account.h"
 
 enum {
     WHY_MAX = 256,
     SCOPE_MAX = 2048,
-    KEY_LEN = crypto_hash_sha256_BYTES,
+    KEY_LEN = ACCESS_DIGEST_LEN,
+    UUID_MAX = 37,
     AHEAD_S = 300, /* renewed so long before the end, or at half of a short life */
     PATIENCE_S = 5,
     PAUSE_FIRST_S = 1,
@@ -76,7 +81,8 @@ bool access_value_ok(const access_host_t *host, const secret_t *value, char *why
 
 typedef struct entry_s {
     struct entry_s *next;
-    uint8_t key[KEY_LEN]; /* digest of account, scope, local */
+    uint8_t key[KEY_LEN]; /* digest of workspace, account, scope, local */
+    char workspace_id[UUID_MAX];
     char scope[SCOPE_MAX + 1];
     bool local;
     secret_t account;
@@ -87,6 +93,7 @@ typedef struct entry_s {
     long long pause_s;   /* after failures */
     unsigned long build; /* the last one that it was published with; 0: none */
     bool changed;        /* since access_tokens_renew() said so last */
+    bool unwritten;      /* renewed by the janitor, and the database does not have it yet */
     char why[WHY_MAX];   /* of the last attempt; "": it was good */
 } entry_t;
 
@@ -110,6 +117,8 @@ static void key_of(const access_host_t *host, const secret_t *account, uint8_t k
     const uint8_t local = host->local;
 
     crypto_hash_sha256_init(&state);
+    crypto_hash_sha256_update(&state, (const uint8_t *)host->workspace_id,
+                              strlen(host->workspace_id) + 1);
     crypto_hash_sha256_update(&state, &local, 1);
     crypto_hash_sha256_update(&state, (const uint8_t *)host->scope, strlen(host->scope) + 1);
     crypto_hash_sha256_update(&state, account->bytes, account->len);
@@ -137,7 +146,8 @@ static void entry_free(entry_t *entry)
 static entry_t *entry_make(const access_host_t *host, const secret_t *account,
                            const uint8_t key[KEY_LEN])
 {
-    entry_t *entry = strlen(host->scope) <= SCOPE_MAX ? calloc(1, sizeof(*entry)) : NULL;
+    bool fits = strlen(host->scope) <= SCOPE_MAX && strlen(host->workspace_id) < UUID_MAX;
+    entry_t *entry = fits ? calloc(1, sizeof(*entry)) : NULL;
 
     if (entry == NULL || !secret_copy(&entry->account, account->bytes, account->len)) {
         free(entry);
@@ -145,6 +155,7 @@ static entry_t *entry_make(const access_host_t *host, const secret_t *account,
     }
     memcpy(entry->key, key, KEY_LEN);
     snprintf(entry->scope, sizeof(entry->scope), "%s", host->scope);
+    snprintf(entry->workspace_id, sizeof(entry->workspace_id), "%s", host->workspace_id);
     entry->local = host->local;
     entry->next = entries;
     entries = entry;
@@ -214,6 +225,96 @@ static void entry_keep(entry_t *entry, attempt_t *attempt)
     entry->changed = entry->changed || !first;
 }
 
+/* ---- the database's ------------------------------------------------------- */
+
+static bool same(const secret_t *a, const secret_t *b)
+{
+    return a->bytes != NULL && b->bytes != NULL && a->len == b->len &&
+           sodium_memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+/* Whether another relayd's is the better one: who has none takes any. */
+static bool prefers(entry_t *entry, const access_token_row_t *row)
+{
+    return !entry_good(entry) || (row->due_s > 0 && !same(&entry->token, &row->token));
+}
+
+static void entry_adopt(entry_t *entry, access_token_row_t *row)
+{
+    secret_free(&entry->token);
+    entry->token = row->token;
+    row->token = (secret_t){NULL, 0};
+    entry->tried_s = now_s();
+    entry->ends_s = now_s() + (time_t)row->ends_s;
+    entry->due_s = now_s() + (time_t)row->due_s;
+    entry->pause_s = 0;
+    entry->why[0] = '\0';
+    entry->unwritten = false;
+}
+
+static void adopt(const access_host_t *host, const access_store_t *store, const secret_t *account,
+                  const uint8_t key[KEY_LEN])
+{
+    access_token_row_t row;
+    entry_t *entry;
+
+    if (!access_token_row_read(store->secrets, store->session, host->workspace_id, key, &row)) {
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    entry = entry_find(key);
+    if (entry == NULL) {
+        entry = entry_make(host, account, key);
+    }
+    if (entry != NULL && prefers(entry, &row)) {
+        entry_adopt(entry, &row);
+    }
+    pthread_mutex_unlock(&lock);
+    secret_free(&row.token);
+}
+
+void access_token_adopt(const access_host_t *host, const access_store_t *store,
+                        const secret_t *account)
+{
+    uint8_t key[KEY_LEN];
+
+    if (host->wanted && account->len != 0) {
+        key_of(host, account, key);
+        adopt(host, store, account, key);
+    }
+}
+
+/* Of an entry, to be written; false: it has no token, or no memory. */
+static bool row_of(entry_t *entry, access_token_row_t *row)
+{
+    *row = (access_token_row_t){.due_s = (long long)(entry->due_s - now_s()),
+                                .ends_s = (long long)(entry->ends_s - now_s())};
+    return entry_good(entry) && secret_copy(&row->token, entry->token.bytes, entry->token.len);
+}
+
+/* What is published is in the database. */
+static bool keep(const access_host_t *host, const access_store_t *store, const uint8_t key[KEY_LEN])
+{
+    access_token_row_t there, row = {.due_s = 0};
+    entry_t *entry;
+    bool found, kept = true;
+
+    found = access_token_row_read(store->secrets, store->session, host->workspace_id, key, &there);
+    pthread_mutex_lock(&lock);
+    entry = entry_find(key);
+    if (entry == NULL || !row_of(entry, &row) || (found && same(&there.token, &row.token))) {
+        secret_free(&row.token);
+    }
+    pthread_mutex_unlock(&lock);
+    if (row.token.bytes != NULL) {
+        kept =
+            access_token_row_write(store->secrets, store->session, host->workspace_id, key, &row);
+    }
+    secret_free(&row.token);
+    secret_free(&there.token);
+    return kept;
+}
+
 /* ---- taking one ----------------------------------------------------------- */
 
 /* A failure is tried again by who can wait for it. */
@@ -263,30 +364,39 @@ static void make_kept(const access_host_t *host, const secret_t *account,
     secret_free(&attempt.token);
 }
 
-static bool replace(const access_host_t *host, secret_t *secret, bool patient, bool publishing,
+/* store: the publisher's, which does not wait; else NULL. */
+static bool replace(const access_host_t *host, const access_store_t *store, secret_t *secret,
                     char *why, size_t why_size)
 {
+    bool publishing = store != NULL && store->writes;
     secret_t token = {NULL, 0};
     uint8_t key[KEY_LEN];
 
     snprintf(why, why_size, "out of memory");
     key_of(host, secret, key);
-    if (!take_kept(key, patient, publishing, &token, why, why_size)) {
+    if (store != NULL) {
+        adopt(host, store, secret, key);
+    }
+    if (!take_kept(key, store == NULL, publishing, &token, why, why_size)) {
         make_kept(host, secret, key);
         take_kept(key, false, publishing, &token, why, why_size);
+    }
+    if (publishing && token.bytes != NULL && !keep(host, store, key)) {
+        snprintf(why, why_size, "its access token cannot be kept");
+        secret_free(&token);
     }
     secret_free(secret);
     *secret = token;
     return token.bytes != NULL;
 }
 
-static bool take(const access_host_t *host, secret_t *secret, bool patient, bool publishing,
+static bool take(const access_host_t *host, const access_store_t *store, secret_t *secret,
                  char *why, size_t why_size)
 {
     int len = snprintf(why, why_size, "its value ");
 
     if (host->wanted) {
-        return replace(host, secret, patient, publishing, why, why_size);
+        return replace(host, store, secret, why, why_size);
     }
     if (access_value_ok(host, secret, why + len, why_size - (size_t)len)) {
         return true;
@@ -297,12 +407,13 @@ static bool take(const access_host_t *host, secret_t *secret, bool patient, bool
 
 bool access_token_take(const access_host_t *host, secret_t *secret, char *why, size_t why_size)
 {
-    return take(host, secret, true, false, why, why_size);
+    return take(host, NULL, secret, why, why_size);
 }
 
-bool access_token_publish(const access_host_t *host, secret_t *secret, char *why, size_t why_size)
+bool access_token_publish(const access_host_t *host, const access_store_t *store, secret_t *secret,
+                          char *why, size_t why_size)
 {
-    return take(host, secret, false, true, why, why_size);
+    return take(host, store, secret, why, why_size);
 }
 
 /* ---- renewing ------------------------------------------------------------- */
@@ -354,6 +465,24 @@ static bool next_due(entry_t *copy)
     return found;
 }
 
+/* Another relayd may have done it. */
+static bool renewed_elsewhere(const access_store_t *store, const entry_t *due)
+{
+    access_host_t host = {due->workspace_id, true, due->local, due->scope};
+    const entry_t *entry;
+    bool fresh;
+
+    if (session_begin(store->session, NULL)) {
+        adopt(&host, store, &due->account, due->key);
+    }
+    session_rollback(store->session);
+    pthread_mutex_lock(&lock);
+    entry = entry_find(due->key);
+    fresh = entry == NULL || entry->due_s > now_s();
+    pthread_mutex_unlock(&lock);
+    return fresh;
+}
+
 static void renew(const entry_t *due)
 {
     attempt_t attempt;
@@ -364,6 +493,7 @@ static void renew(const entry_t *due)
     entry = entry_find(due->key);
     if (entry != NULL) {
         entry_keep(entry, &attempt);
+        entry->unwritten = entry->unwritten || attempt.good;
     }
     pthread_mutex_unlock(&lock);
     secret_free(&attempt.token);
@@ -384,15 +514,62 @@ static bool any_changed(void)
     return changed;
 }
 
-bool access_tokens_renew(atomic_bool *stopping)
+bool access_tokens_renew(const access_store_t *store, atomic_bool *stopping)
 {
     entry_t due;
 
     while (!atomic_load(stopping) && next_due(&due)) {
-        renew(&due);
+        if (!renewed_elsewhere(store, &due)) {
+            renew(&due);
+        }
         secret_free(&due.account);
     }
     return any_changed();
+}
+
+/* A copy of the first one from position that is not written yet. */
+static bool next_unwritten(size_t *position, entry_t *copy, access_token_row_t *row)
+{
+    entry_t *entry;
+    size_t at = 0;
+    bool found = false;
+
+    pthread_mutex_lock(&lock);
+    for (entry = entries; entry != NULL && !found; entry = entry->next) {
+        if (at++ < *position || !entry->unwritten) {
+            continue;
+        }
+        found = row_of(entry, row);
+        *copy = *entry;
+    }
+    *position = at;
+    pthread_mutex_unlock(&lock);
+    copy->account = copy->token = (secret_t){NULL, 0};
+    return found;
+}
+
+bool access_tokens_write(const access_store_t *store)
+{
+    access_token_row_t row;
+    size_t position = 0;
+    entry_t entry;
+    bool good = true;
+
+    while (good && next_unwritten(&position, &entry, &row)) {
+        good = access_token_row_write(store->secrets, store->session, entry.workspace_id, entry.key,
+                                      &row);
+        secret_free(&row.token);
+    }
+    return good;
+}
+
+void access_tokens_written(void)
+{
+    pthread_mutex_lock(&lock);
+    for (entry_t *entry = entries; entry != NULL; entry = entry->next) {
+        entry->unwritten = false;
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 long long access_tokens_due_s(void)

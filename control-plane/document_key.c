@@ -146,10 +146,13 @@ static access_host_t host_access(const document_build_t *build,
     const json_t *own = json_object_get(json_object_get(workspace->document, "hosts"), name);
 
     if (own != NULL) {
-        return access_host_of(own);
+        access_host_t host = access_host_of(own);
+        host.workspace_id = workspace->id;
+        return host;
     }
     catalog_scope(build, name, scope);
-    return (access_host_t){.wanted = key->host->auth_type == RELAY_AUTH_OAUTH,
+    return (access_host_t){.workspace_id = workspace->id,
+                           .wanted = key->host->auth_type == RELAY_AUTH_OAUTH,
                            .local = key->host->local,
                            .scope = scope};
 }
@@ -160,8 +163,10 @@ static bool make_token(document_build_t *build, const document_workspace_t *work
 {
     char scope[SCOPE_MAX + 1];
     access_host_t host = host_access(build, workspace, key, scope);
+    access_store_t store = {build->source->secrets, build->session, build->publishing};
 
-    if ((secret->len == 0 && !host.wanted) || access_token_publish(&host, secret, why, WHY_MAX)) {
+    if ((secret->len == 0 && !host.wanted) ||
+        access_token_publish(&host, &store, secret, why, WHY_MAX)) {
         return true;
     }
     build->unresolved += host.wanted;

@@ -286,12 +286,23 @@ static reference_state_t read_reference(request_t *request, const char *id, cons
     return reference_resolve(reference, secret, why, why_size);
 }
 
+/* The access that a host gives, and what other relayd know of it. */
+static access_host_t access_of(request_t *request, const json_t *effective, const secret_t *secret)
+{
+    access_store_t store = {.secrets = relayd.secrets, .session = request->session};
+    access_host_t host = access_host_of(effective);
+
+    host.workspace_id = request->workspace_id;
+    access_token_adopt(&host, &store, secret);
+    return host;
+}
+
 /* What its host takes can be had of it: the secret, or a token in its place. */
 static bool usable(request_t *request, const json_t *shown, secret_t *secret, char *why,
                    size_t why_size)
 {
     json_t *effective = host_effective(request, json_string_value(json_object_get(shown, "host")));
-    access_host_t host = access_host_of(effective);
+    access_host_t host = access_of(request, effective, secret);
     bool ok = access_token_take(&host, secret, why, why_size);
 
     json_decref(effective);
@@ -556,19 +567,20 @@ static bool test_row(request_t *request, PGresult *row, reply_t *reply)
     json_t *host = host_effective(request, json_string_value(json_object_get(spec, "host")));
     probe_t probe = {.outcome = "unavailable"};
     secret_t secret = {.bytes = NULL};
+    access_host_t access = {.wanted = false};
     bool opened = false;
 
     if (host == NULL)
         snprintf(probe.message, sizeof(probe.message), "Its host is gone.");
     else if (!moved(request, spec, PQgetvalue(row, 0, 4), probe.message, sizeof(probe.message)))
         opened = secret_of_row(request, row, spec, &secret, probe.message, sizeof(probe.message));
+    if (opened)
+        access = access_of(request, host, &secret);
     PQclear(row);
     request_end_session(request);
 
-    if (opened) {
-        access_host_t access = access_host_of(host);
+    if (opened)
         opened = access_token_take(&access, &secret, probe.message, sizeof(probe.message));
-    }
     if (opened)
         probe_key(host, &secret, &probe);
     secret_free(&secret);

@@ -23,8 +23,11 @@ enum {
     SWEEP_EVERY_S = 600,
     RETRY_S = 5,
     RETRY_FIRST_S = 1,
-    TAKE_OVER_S = 240 /* tokens are renewed 300 s before their end */
+    LEARN_AFTER_S = 60 /* tokens are renewed 300 s before their end */
 };
+
+/* Any number that nobody else takes: who has it renews access tokens. */
+#define LOCK_NUMBER "7236830194052"
 
 static bool run(session_t *session, const char *sql, const char *value)
 {
@@ -55,7 +58,7 @@ typedef struct {
     time_t retry_at;   /* when that is */
     time_t refresh_at; /* all of them */
     bool new_tokens;   /* access tokens that are not recorded yet */
-    time_t foreign_at; /* since then another relayd's are published; 0: ours */
+    time_t foreign_at; /* since then another relayd has published last; 0: this one */
     time_t sweep_at;
 } janitor_t;
 
@@ -152,9 +155,15 @@ static void refresh(janitor_t *janitor, json_t *references, bool all)
     set_pause(janitor, all);
 }
 
-/* The value is another one: so is its version, and the configuration's revision. */
-static bool record_changes(session_t *session, const json_t *changed)
+static access_store_t store_of(publisher_t *publisher, session_t *session)
 {
+    return (access_store_t){publisher->source.secrets, session, true};
+}
+
+/* The value is another one: so is its version, and the configuration's revision. */
+static bool record_changes(publisher_t *publisher, session_t *session, const json_t *changed)
+{
+    access_store_t store = store_of(publisher, session);
     json_t *reference;
     size_t i;
     bool good = session_begin(session, NULL);
@@ -166,7 +175,8 @@ static bool record_changes(session_t *session, const json_t *changed)
                            " WHERE spec ->> 'value_from' = $1",
                            json_string_value(reference));
     }
-    good = good && publish_stamp(session) != 0 && session_commit(session);
+    good = good && access_tokens_write(&store) && publish_stamp(session) != 0 &&
+           session_commit(session);
     if (!good) {
         session_rollback(session);
     }
@@ -239,7 +249,8 @@ static bool record(janitor_t *janitor, session_t *session)
 {
     bool good = json_array_size(janitor->changed) == 0 && !janitor->new_tokens;
 
-    if (!good && record_changes(session, janitor->changed)) {
+    if (!good && record_changes(janitor->publisher, session, janitor->changed)) {
+        access_tokens_written();
         json_array_clear(janitor->changed);
         janitor->new_tokens = false;
         publisher_wake(janitor->publisher);
@@ -273,12 +284,56 @@ static bool refresh_references(janitor_t *janitor, session_t *session)
 
 /* ---- access tokens -------------------------------------------------------- */
 
-/*
- * Of several relayd each has tokens of its own, and renews those. What another
- * one has published may end while ours are good, and it may be gone: in time
- * before that, ours are published.
- */
-static bool must_take_over(janitor_t *janitor)
+/* Of all relayd one renews, and what it renews is everybody's. It ends with the session, too. */
+static bool lock_tokens(session_t *session)
+{
+    PGresult *row = session_query(session, "SELECT pg_try_advisory_lock(" LOCK_NUMBER ")", 0, NULL);
+    bool locked = row != NULL && PQgetvalue(row, 0, 0)[0] == 't';
+
+    PQclear(row);
+    return locked;
+}
+
+static void unlock_tokens(session_t *session)
+{
+    (void)run(session, "SELECT pg_advisory_unlock(" LOCK_NUMBER ")", NULL);
+}
+
+/* With the revision that publishes them, before another relayd may renew. */
+static bool renew_tokens(janitor_t *janitor, session_t *session)
+{
+    access_store_t store = store_of(janitor->publisher, session);
+    bool good;
+
+    if (access_tokens_due_s() != 0 || !lock_tokens(session)) {
+        return true;
+    }
+    if (access_tokens_renew(&store, &janitor->publisher->stopping)) {
+        log_event(LOG_INFO, "access tokens are new", NULL);
+        janitor->new_tokens = true;
+    }
+    good = record(janitor, session);
+    unlock_tokens(session);
+    return good;
+}
+
+/* Whether anybody has some. */
+static bool tokens_in_use(session_t *session)
+{
+    PGresult *row = NULL;
+    bool any;
+
+    if (session_begin(session, NULL)) {
+        row = session_query(session, "SELECT FROM access_token LIMIT 1", 0, NULL);
+    }
+    any = row != NULL && PQntuples(row) != 0;
+    PQclear(row);
+    session_rollback(session);
+    return any;
+}
+
+/* Since when has another relayd published last: is it long enough to look after its work? */
+static bool foreign_for_long(janitor_t *janitor)
 {
     publisher_t *publisher = janitor->publisher;
     bool foreign;
@@ -286,25 +341,21 @@ static bool must_take_over(janitor_t *janitor)
     pthread_mutex_lock(&publisher->lock);
     foreign = publisher->published != publisher->built;
     pthread_mutex_unlock(&publisher->lock);
-    if (!foreign || access_tokens_due_s() < 0) {
-        janitor->foreign_at = 0;
-        return false;
-    }
-    if (janitor->foreign_at == 0) {
-        janitor->foreign_at = now_s();
-    }
-    return now_s() >= janitor->foreign_at + TAKE_OVER_S;
+    janitor->foreign_at = !foreign ? 0 : janitor->foreign_at == 0 ? now_s() : janitor->foreign_at;
+    return foreign && now_s() >= janitor->foreign_at + LEARN_AFTER_S;
 }
 
-static void renew_tokens(janitor_t *janitor)
+/*
+ * Another relayd may have published a service account that this one knows
+ * nothing of, and may be gone when its token has to be renewed. Who builds what
+ * is published knows all that is in it.
+ */
+static void learn_tokens(janitor_t *janitor, session_t *session)
 {
-    if (access_tokens_renew(&janitor->publisher->stopping)) {
-        log_event(LOG_INFO, "access tokens are new", NULL);
-        janitor->new_tokens = true;
-    }
-    if (must_take_over(janitor)) {
-        janitor->new_tokens = true;
+    if (foreign_for_long(janitor) && tokens_in_use(session)) {
         janitor->foreign_at = 0;
+        atomic_store(&janitor->publisher->learning, true);
+        publisher_wake(janitor->publisher);
     }
 }
 
@@ -318,6 +369,7 @@ static bool sweep_kept(session_t *session)
                     "UPDATE provider_key SET previous_sealed = NULL, previous_version = NULL,"
                     " previous_until = NULL WHERE previous_until < now()",
                     NULL) &&
+                run(session, "DELETE FROM access_token WHERE ends_at < now()", NULL) &&
                 run(session,
                     "DELETE FROM event USING installation i WHERE"
                     " at < now() - (i.settings ->> 'keep_events_days')::integer"
@@ -378,11 +430,13 @@ static bool sweep(janitor_t *janitor, session_t *session)
 static bool work(janitor_t *janitor)
 {
     session_t *session = database_lease(janitor->publisher->relayd->database, LEASE_MS);
-    bool good = session != NULL && refresh_references(janitor, session);
+    bool good = session != NULL && renew_tokens(janitor, session) &&
+                refresh_references(janitor, session) && record(janitor, session) &&
+                record_events(janitor, session) && sweep(janitor, session);
 
-    renew_tokens(janitor);
-    good = good && record(janitor, session) && record_events(janitor, session) &&
-           sweep(janitor, session);
+    if (good) {
+        learn_tokens(janitor, session);
+    }
     database_return(session);
     return good;
 }
@@ -401,9 +455,7 @@ static long long idle_s(const janitor_t *janitor)
     if (janitor->pause_s != 0) {
         left_s = sooner(left_s, (long long)(janitor->retry_at - now_s()));
     }
-    if (tokens_s >= 0) {
-        left_s = sooner(sooner(left_s, tokens_s), TAKE_OVER_S / 4);
-    }
+    left_s = sooner(sooner(left_s, tokens_s), LEARN_AFTER_S);
     return left_s > 1 ? left_s : 1;
 }
 

@@ -309,8 +309,10 @@ static bool publish_built(pass_state_t *pass, document_build_t *build)
     char number[24];
 
     if (same && !pass->lost && !pass->incomplete) {
-        /* Built anew after a start. A reference that is away for now is no reason to change. */
-        if (stored_head_lists(&pass->stored, &build->documents) || build->unresolved != 0) {
+        /* Built anew after a start. A reference that is away for now is no reason to change, nor is
+         * what looks different from here than from where it was published. */
+        if (stored_head_lists(&pass->stored, &build->documents) || build->unresolved != 0 ||
+            publisher->compared) {
             return true;
         }
     }
@@ -344,6 +346,7 @@ static bool build_and_publish(pass_state_t *pass)
         good = report_left_out(pass, build.inactive) && publish_built(pass, &build);
         keep_inactive(publisher, &build);
         keep_built(publisher, good ? pass->revision : 0);
+        atomic_store(&publisher->learning, false);
     } else if (session_error(pass->session)->message[0] == '\0') {
         /* The rows make no configuration: that is not for this pass to mend. */
         publisher->failed_revision = pass->revision;
@@ -360,7 +363,8 @@ static bool publish_set(pass_state_t *pass)
     publisher_t *publisher = pass->publisher;
     bool current = (long long)pass->stored.head.revision == pass->revision && pass->revision != 0;
 
-    if (current && publisher->compared && !pass->lost && !pass->incomplete) {
+    if (current && publisher->compared && !pass->lost && !pass->incomplete &&
+        !atomic_load(&publisher->learning)) {
         return true;
     }
     if (publisher->failed_revision == pass->revision && pass->revision != 0) {

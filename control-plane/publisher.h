@@ -26,6 +26,7 @@ struct publisher_s {
     struct relayd_s *relayd;
     pthread_t thread, janitor;
     atomic_bool stopping;
+    atomic_bool learning; /* the next pass builds what another relayd has published */
     int wake; /* eventfd */
     int janitor_wake;
     signer_t *signer;

@@ -629,6 +629,16 @@ static bool data_key_retire(session_t *session, const char *workspace_id)
     return done != NULL;
 }
 
+/* They are no loss: who publishes one writes it again. */
+static bool drop_tokens(session_t *session, const char *workspace_id)
+{
+    PGresult *done = SESSION_QUERY(
+        session, "DELETE FROM access_token WHERE workspace_id = $1::uuid", workspace_id);
+
+    PQclear(done);
+    return done != NULL;
+}
+
 bool secrets_rotate_data_key(secrets_t *secrets, session_t *session, const char *workspace_id,
                              problem_t *problem)
 {
@@ -640,9 +650,10 @@ bool secrets_rotate_data_key(secrets_t *secrets, session_t *session, const char 
                       " FROM provider_key"
                       " WHERE workspace_id = $1::uuid ORDER BY id FOR UPDATE",
                       workspace_id);
-    bool all = (rows != NULL && data_key_retire(session, workspace_id) &&
-                data_key_make(secrets, session, workspace_id)) ||
-               database_failed(problem);
+    bool all =
+        (rows != NULL && data_key_retire(session, workspace_id) &&
+         data_key_make(secrets, session, workspace_id) && drop_tokens(session, workspace_id)) ||
+        database_failed(problem);
 
     for (int i = 0; all && i < PQntuples(rows); i++) {
         reseal_row(secrets, session, workspace_id, rows, i, problem);

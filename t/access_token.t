@@ -215,12 +215,66 @@ is $endpoint->requests, $before, '... is not asked';
 $cp->stop_relayd;
 $endpoint->stop;
 my $there = opened('one');
+$before = $endpoint->requests;
+$cp->start;
+is state_of('one'), 'ready: ', 'after a start without the endpoint, tokens are what they were';
+sleep 1;
+is opened('one'), $there, '... and published';
+is test_of('one')->{outcome}, 'accepted', '... and good';
+$endpoint->start;
+sleep 2;
+is $endpoint->requests, $before, 'a token that lives is not asked for again';
+
+$cp->stop_relayd;
+$cp->sql('DELETE FROM access_token');
+$endpoint->stop;
 $cp->start;
 becomes('the endpoint is away', sub { grep { ($_->{reason} // '') =~ /token endpoint refuses the connection/ } $cp->log });
 sleep 1;
-is opened('one'), $there, 'after a start without it, workers keep what they have';
+is opened('one'), $there, 'without one in the database, workers keep what they have';
 $endpoint->start;
 becomes('when it is back, tokens are new', sub { opened('one') =~ /^token-/ && opened('one') ne $there });
+
+$cp->stop_relayd;
+$cp->sql(q(UPDATE access_token SET sealed = (SELECT sealed FROM access_token ORDER BY digest LIMIT 1)));
+$there = opened('one');
+$cp->start;
+becomes('tokens that do not open in their place are replaced', sub { $cp->sql('SELECT count(*) > 1 AND count(*) = count(DISTINCT sealed) FROM access_token') eq 't' });
+like opened($_), qr/^token-/, "... and published: $_" for qw(one two);
+
+# ---- two relayd ---------------------------------------------------------------
+
+sub revision { $cp->redis(GET => 'relay:head') =~ /"revision":(\d+)/ ? $1 : die 'no head' }
+sub second {
+    my $socket = $cp->dir . '/second.sock';
+    $cp->spawn(second => [Relay::ControlPlane::relayd_binary()], env => {%{$cp->settings}, %{$cp->{env}}, RELAY_LISTEN => "unix:$socket"});
+    becomes('a second relayd', sub { -S $socket && Relay::ControlPlane::slurp($cp->dir . '/second.log') =~ /ready|listening/ });
+}
+says(lives => 12);
+is add(shared => value => account_text(project_id => 'shared'))->json->{state}, 'ready', 'a token that lives 12 s';
+$before = $endpoint->requests;
+second();
+sleep 1;
+is $endpoint->requests, $before, 'a second relayd uses the first one\'s';
+my (%tokens, %revisions);
+becomes('it is renewed three times', sub {
+    my $revision = revision();
+    my $token = opened('shared');
+    $tokens{$token} = $revisions{$revision} = 1 if $revision == revision();
+    return keys %tokens > 3;
+});
+is keys %revisions, keys %tokens, 'each token has one revision: whoever asks for it, both publish it';
+is $endpoint->requests - $before, keys(%tokens) - 1, '... and was asked for once';
+$cp->kill_relayd;
+$last = opened('shared');
+becomes('the second one goes on when the first is gone', sub { opened('shared') =~ /^token-/ && opened('shared') ne $last });
+$cp->start;
+is state_of('shared'), 'ready: ', 'the first one is back';
+is $cp->end_process(second => 'TERM', 30), 0, 'the second one stops';
+$last = opened('shared');
+becomes('... and the first renews', sub { opened('shared') =~ /^token-/ && opened('shared') ne $last });
+is $cp->delete("$w/provider-keys/shared?@wait", 'If-Match' => '*')->status, 204, 'away';
+says();
 
 # ---- a host of the catalog ----------------------------------------------------
 
@@ -233,7 +287,7 @@ like opened('listed'), qr/^token-/, '... has its scope from there';
 
 my ($body) = $rsa->export_key_pem('private') =~ /\n(.{40})/;
 my %dumps = (
-    postgres => sub { join '', map { $cp->sql("SELECT t::text FROM $_ t") } qw(provider_key event idempotency) },
+    postgres => sub { join '', map { $cp->sql("SELECT t::text FROM $_ t") } qw(provider_key access_token event idempotency) },
     redis => sub { join "\n", map { $cp->redis(GET => $_) } split /\n/, $cp->redis(KEYS => 'relay:document:*') },
     log => sub { $cp->log_text });
 for my $where (sort keys %dumps) {

@@ -1,6 +1,6 @@
 /*
- * The janitor among several relayd: whose access tokens are published. Time is
- * the test's; nothing is renewed and no database asked.
+ * The janitor's sense of time, and of other relayd. Time is the test's; nothing
+ * is renewed and no database asked.
  */
 
 #include <setjmp.h>
@@ -22,8 +22,9 @@ static int test_clock(clockid_t clock, struct timespec *now)
 #define clock_gettime test_clock
 #include "publish_janitor.c"
 
-bool access_tokens_renew(atomic_bool *stopping)
+bool access_tokens_renew(const access_store_t *store, atomic_bool *stopping)
 {
+    (void)store;
     (void)stopping;
     return false;
 }
@@ -57,36 +58,40 @@ long long publish_stamp(session_t *session)
     return 1;
 }
 
-static bool takes_over_after(janitor_t *janitor, time_t seconds)
+void access_tokens_written(void)
 {
-    the_time += seconds;
-    renew_tokens(janitor);
-    return janitor->new_tokens;
 }
 
-static void tokens_of_another_relayd(void **state)
+bool access_tokens_write(const access_store_t *store)
+{
+    (void)store;
+    return true;
+}
+
+static bool long_after(janitor_t *janitor, time_t seconds)
+{
+    the_time += seconds;
+    return foreign_for_long(janitor);
+}
+
+static void work_of_another_relayd(void **state)
 {
     publisher_t publisher = {.published = 7, .built = 7};
     janitor_t janitor = {.publisher = &publisher};
 
     (void)state;
     pthread_mutex_init(&publisher.lock, NULL);
-    due_s = 3000;
-    assert_false(takes_over_after(&janitor, 100000)); /* ours are published */
+    assert_false(long_after(&janitor, 100000)); /* what is published is ours */
     publisher.published = 8;
-    assert_false(takes_over_after(&janitor, 1));
-    assert_false(takes_over_after(&janitor, 230));
-    assert_true(takes_over_after(&janitor, 20)); /* before theirs can have ended */
-    assert_in_range(TAKE_OVER_S, 60, 290);
+    assert_false(long_after(&janitor, 1));
+    assert_false(long_after(&janitor, 50));
+    assert_true(long_after(&janitor, 20)); /* before its tokens have to be renewed */
+    assert_in_range(LEARN_AFTER_S, 10, 150);
 
-    janitor.new_tokens = false;
-    publisher.built = 9;
-    publisher.published = 9;
-    assert_false(takes_over_after(&janitor, 100000));
+    publisher.built = publisher.published = 9;
+    assert_false(long_after(&janitor, 100000));
     publisher.published = 10;
-    due_s = -1; /* there are no tokens */
-    assert_false(takes_over_after(&janitor, 1));
-    assert_false(takes_over_after(&janitor, 100000));
+    assert_false(long_after(&janitor, 1));
     pthread_mutex_destroy(&publisher.lock);
 }
 
@@ -96,8 +101,8 @@ static void rounds_come_in_time(void **state)
 
     (void)state;
     due_s = -1;
-    assert_int_equal(idle_s(&janitor), 3600);
-    due_s = 2000; /* to see what another relayd does */
+    assert_int_equal(idle_s(&janitor), 60); /* to see what another relayd does */
+    due_s = 2000;
     assert_int_equal(idle_s(&janitor), 60);
     due_s = 5;
     assert_int_equal(idle_s(&janitor), 5);
@@ -130,7 +135,7 @@ static void pauses_grow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tokens_of_another_relayd),
+        cmocka_unit_test(work_of_another_relayd),
         cmocka_unit_test(rounds_come_in_time),
         cmocka_unit_test(pauses_grow),
     };
