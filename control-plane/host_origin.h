@@ -14,6 +14,10 @@ enum { HOST_ORIGIN_MAX = 320 };
  * caller; NULL: there is no such host, no problem set. */
 json_t *host_effective(request_t *request, const char *name);
 
+/* text with the values of the host's variables; what has none stays in its braces. False: too long.
+ */
+bool host_fill(const json_t *host, const char *text, char *filled, size_t size);
+
 /* `scheme://name:port` of its base_url; false: there is none, or it cannot be used. */
 bool host_origin(const json_t *effective, char origin[HOST_ORIGIN_MAX]);
 

@@ -63,6 +63,9 @@ static const field_t fields[] = {
      .min = 1,
      .max = 2048,
      .description = "http:// or https://, name, port, path."},
+    {.name = "base_url_for",
+     .type = FIELD_ANY,
+     .description = "Base URLs instead of that, by variable, by the variable's value."},
     {.name = "formats",
      .type = FIELD_ANY,
      .description = "The formats it speaks: an array, or an object with their paths."},
@@ -160,27 +163,49 @@ static const char *value_at(const json_t *variables, const char *text, size_t *l
     return json_string_value(json_object_get(variables, name));
 }
 
+bool host_fill(const json_t *host, const char *text, char *filled, size_t size)
+{
+    const json_t *variables = json_object_get(host, "variables");
+    size_t used = 0, len;
+
+    while (*text != '\0') {
+        const char *value = value_at(variables, text, &len);
+        int n = snprintf(filled + used, size - used, "%.*s", value == NULL ? 1 : (int)size,
+                         value == NULL ? text : value);
+        used += (size_t)n;
+        if (used >= size)
+            return false;
+        text += value == NULL ? 1 : len;
+    }
+    filled[used] = '\0';
+    return true;
+}
+
+/* Instead of base_url, where a variable has a certain value; NULL: no. */
+static const char *base_url_for(const json_t *host)
+{
+    json_t *variables = json_object_get(host, "variables"), *urls;
+    const char *name, *found = NULL;
+
+    json_object_foreach(json_object_get(host, "base_url_for"), name, urls)
+    {
+        const char *value = json_string_value(json_object_get(variables, name));
+        const char *url = value != NULL ? json_string_value(json_object_get(urls, value)) : NULL;
+        found = url != NULL ? url : found;
+    }
+    return found;
+}
+
 /* The base URL with the values of its variables, as the workers read it. */
 static void fill_base_url(json_t *host)
 {
-    const json_t *variables = json_object_get(host, "variables");
-    const char *text = json_string_value(json_object_get(host, "base_url")), *value;
+    const char *text = base_url_for(host);
     char filled[BASE_URL_MAX];
-    size_t used = 0, len;
 
-    if (text == NULL || variables == NULL)
-        return;
-
-    while (*text != '\0') {
-        value = value_at(variables, text, &len);
-        len = value == NULL ? 1 : len;
-        used += (size_t)snprintf(filled + used, sizeof(filled) - used, "%.*s",
-                                 value == NULL ? 1 : BASE_URL_MAX, value == NULL ? text : value);
-        if (used >= sizeof(filled))
-            return; /* too long to be used, whatever it says */
-        text += len;
-    }
-    json_object_set_new(host, "base_url", json_string(filled));
+    if (text == NULL)
+        text = json_string_value(json_object_get(host, "base_url"));
+    if (text != NULL && host_fill(host, text, filled, sizeof(filled)))
+        json_object_set_new(host, "base_url", json_string(filled));
 }
 
 json_t *host_effective(request_t *request, const char *name)

@@ -60,6 +60,9 @@ static bool read_base_url(relay_config_reader_t *reader, relay_config_node_t val
     bool usable;
 
     (void)field;
+    if (reader->base_url_for.source != NULL) {
+        value = reader->base_url_for;
+    }
     if (!relay_config_filled(reader, value, &text, &usable)) {
         return false;
     }
@@ -70,6 +73,51 @@ static bool read_base_url(relay_config_reader_t *reader, relay_config_node_t val
     fault = relay_url_parse(text, &url);
     return fault != NULL ? relay_config_refuse(reader, value, "%s", fault)
                          : take_url(reader, target, &url);
+}
+
+/* The URLs for values of one variable: {"global": "https://…"}. */
+static bool find_for_variable(relay_config_reader_t *reader, relay_config_node_t urls)
+{
+    relay_config_node_t item = {0};
+    relay_span_t name, value, wanted;
+
+    if (!relay_config_expect(reader, urls, RELAY_JSON_OBJECT, "an object of base URLs by value") ||
+        !relay_config_string(reader, relay_config_key(urls), 0, RELAY_CONFIG_VALUE_MAX, &name)) {
+        return false;
+    }
+    wanted = relay_config_variable(reader, name);
+    while (relay_config_next(urls, &item)) {
+        if (!relay_config_expect(reader, item, RELAY_JSON_STRING, "a base URL") ||
+            !relay_config_string(reader, relay_config_key(item), 0, RELAY_CONFIG_VALUE_MAX,
+                                 &value)) {
+            return false;
+        }
+        if (wanted.len != 0 && relay_span_eq(value, wanted)) {
+            reader->base_url_for = item;
+        }
+    }
+    return true;
+}
+
+/* Where a host is somewhere else for one value of a variable than for the others. */
+static bool find_base_url(relay_config_reader_t *reader, relay_config_node_t host)
+{
+    relay_config_node_t object, item = {0};
+
+    reader->base_url_for = (relay_config_node_t){0};
+    if (relay_config_type(host) != RELAY_JSON_OBJECT ||
+        !relay_config_member(host, "base_url_for", &object)) {
+        return true;
+    }
+    if (!relay_config_expect(reader, object, RELAY_JSON_OBJECT, "an object of URLs by variable")) {
+        return false;
+    }
+    while (relay_config_next(object, &item)) {
+        if (!find_for_variable(reader, item)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* ---- headers -------------------------------------------------------------- */
@@ -188,6 +236,7 @@ static const relay_config_field_t host_fields[] = {
     {"echo", relay_config_read_flag, offsetof(relay_host_t, echo), 0, 0},
     {"formats", read_apart, 0, 0, 0},
     {"variables", read_apart, 0, 0, 0},
+    {"base_url_for", read_apart, 0, 0, 0},
     {"auth", relay_config_read_auth, 0, 0, 0},
     {"headers", read_headers, 0, 0, 0},
     {"dialect", relay_config_read_dialect, offsetof(relay_host_t, traits), 0, 0},
@@ -205,7 +254,7 @@ static bool finish_echo(relay_config_reader_t *reader, relay_config_node_t node,
 {
     static const char *const network[] = {"base_url",  "auth",         "headers",     "local",
                                           "tls",       "stream_usage", "passthrough", "timeouts",
-                                          "variables", "dialect"};
+                                          "variables", "dialect",      "base_url_for"};
     relay_config_node_t value;
 
     for (size_t i = 0; i < sizeof(network) / sizeof(network[0]); i++) {
@@ -261,7 +310,7 @@ bool relay_config_read_host(relay_config_reader_t *reader, relay_config_node_t n
     host->index = (size_t)(host - reader->config->hosts);
     host->stream_usage = true;
     host->tls_verify = true;
-    if (!relay_config_read_variables(reader, node) ||
+    if (!relay_config_read_variables(reader, node) || !find_base_url(reader, node) ||
         !RELAY_CONFIG_OBJECT(reader, node, host_fields, host)) {
         return false;
     }

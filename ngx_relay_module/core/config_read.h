@@ -51,6 +51,8 @@ typedef struct {
 
     const relay_config_variable_t *variables; /* of the host in hand, sorted by name */
     size_t nvariables;
+    relay_config_node_t base_url_for; /* the entry of "base_url_for" that counts for the host in
+                                         hand; source NULL: its "base_url" */
 
     const char *leave_out; /* set by the reader of an entry of the catalog: why not to keep it */
     relay_config_absent_t *absent; /* sorted by name */

@@ -222,6 +222,37 @@ static void variables_without_a_value(void **state)
                   "hosts.h.headers.x", "has a placeholder without a value");
 }
 
+#define ELSEWHERE(variables)                                                                       \
+    "{'hosts': {'r': {'base_url': 'https://{place}.h.example/v1', 'base_url_for': {'place': "      \
+    "{'everywhere': 'https://h.example/v2', 'union': 'https://{place}.rep.example'}}, "            \
+    "'formats': ['openai-chat'], 'variables': {" variables "}}}}"
+
+static void values_have_base_urls_of_their_own(void **state)
+{
+    static const char *const cases[][3] = {
+        {ELSEWHERE("'place': 'eu-1'"), "https://eu-1.h.example:443", "/v1"},
+        {ELSEWHERE("'place': 'everywhere'"), "https://h.example:443", "/v2"},
+        {ELSEWHERE("'place': 'union'"), "https://union.rep.example:443", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        entry_t *entry = entry_good(cases[i][0], true);
+        check_span(entry_host(entry, "r")->origin, cases[i][1]);
+        check_span(entry_host(entry, "r")->base_path, cases[i][2]);
+        entry_free(entry);
+    }
+    entry_t *entry = entry_good(ELSEWHERE("'other': 'everywhere'"), true);
+    assert_null(entry_host(entry, "r"));
+    entry_free(entry);
+    entry_refused(HOST("'base_url_for': 5"), false, "hosts.h.base_url_for", "an object");
+    entry_refused(HOST("'base_url_for': {'a': 'x'}"), true, "hosts.h.base_url_for.a", "an object");
+    entry_refused(HOST("'base_url_for': {'a': {'b': 1}}"), false, "hosts.h.base_url_for.a.b",
+                  "a base URL");
+    entry_refused(HOST("'variables': {'a': 'b'}, 'base_url_for': {'a': {'b': 'ftp://x'}}"), false,
+                  "hosts.h.base_url_for.a.b", "http");
+}
+
 static void variables_are_checked(void **state)
 {
     (void)state;
@@ -260,6 +291,7 @@ int main(void)
         cmocka_unit_test(a_path_that_cannot_be_derived),
         cmocka_unit_test(paths_are_checked),
         cmocka_unit_test(variables_are_filled_in),
+        cmocka_unit_test(values_have_base_urls_of_their_own),
         cmocka_unit_test(variables_without_a_value),
         cmocka_unit_test(variables_are_checked),
         cmocka_unit_test(memory_may_run_out),

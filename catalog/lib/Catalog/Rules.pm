@@ -66,7 +66,7 @@ sub host {
     $self->fault($file, $at, qq(the file of host "$name" is hosts/$name.json))
         if $file->{name} ne "hosts/$name.json";
     $self->fault($file, "$at.base_url", 'plain http to a host that is not local')
-        if !$host->{local} && $host->{base_url} =~ /^http:/;
+        if !$host->{local} && grep { /^http:/ } $host->{base_url}, map { values %$_ } values %{$host->{base_url_for} // {}};
     $self->variables($file, $at, $host);
     $self->known_formats($file, "$at.facts.$_", $host, sort keys %{$facts->{$_} // {}})
         for qw(dialect format_notes);
@@ -78,7 +78,8 @@ sub host {
 # The names in braces, but {model}, which comes with each request.
 sub variables {
     my ($self, $file, $at, $host) = @_;
-    my @texts = ($host->{base_url}, values %{$host->{headers} // {}},
+    my @texts = ($host->{base_url}, $host->{facts}{test_path} // '',
+                 (map { values %$_ } values %{$host->{base_url_for} // {}}), values %{$host->{headers} // {}},
                  map { ref ? values %$_ : $_ } values %{$host->{formats}});
     my %used = map { $_ => 1 } map { /\{(\w+)\}/g } @texts;
     delete $used{model};
@@ -88,6 +89,8 @@ sub variables {
     $self->fault($file, "$at.facts.variables", "they are ($used), not ($listed)") if $used ne $listed;
     $self->fault($file, "$at.variables.$_", 'the host has no such variable')
         for grep { !$used{$_} } sort keys %{$host->{variables} // {}};
+    $self->fault($file, "$at.base_url_for.$_", 'the host has no such variable')
+        for grep { !$used{$_} } sort keys %{$host->{base_url_for} // {}};
     return;
 }
 

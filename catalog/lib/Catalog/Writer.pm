@@ -18,7 +18,7 @@ my $scalar = JSON::PP->new->allow_nonref->allow_blessed->convert_blessed;
 # Members come in this order wherever they occur; others follow by name.
 my @order = qw(
     hosts models
-    base_url host format path id formats
+    base_url base_url_for host format path id formats
     display_name owned_by created context_tokens output_tokens aliases
     from above name when quality size usd min max
     auth headers passthrough stream_usage local
@@ -32,7 +32,7 @@ my @order = qw(
     reasoning_efforts reasoning_budget dimensions dimension_options open_weights knowledge_cutoff released
     deprecated_on retires retires_not_before replacement
     env base_urls auth_alternatives optional_headers variables format_notes other_paths
-    models_path rate_limit confidence dialect input_limits cache_ttls billing_currency docs
+    models_path test_path rate_limit confidence dialect input_limits cache_ttls billing_currency docs
     quirks basis note source as_of agrees differs sources
     pricing facts offers
 );
