@@ -14,6 +14,7 @@ use IO::Socket::INET;
 use JSON::PP ();
 use POSIX qw(WNOHANG);
 use Relay::Mock;
+use Relay::Steps;
 
 my $full = ($ENV{RELAY_SCALE} || '') eq 'full';
 my ($streams, $changes, $keys, $sample) = $full ? (1000, 1000, 100_000, 1000) : (300, 300, 10_000, 300);
@@ -24,29 +25,8 @@ system 'prlimit', '--pid', $$, '--nofile=16384:';
 my $box = Relay::Box->new(env => {RELAY_STOP_AFTER_S => 5});
 my $stop = $box->dir . '/stop';
 
-# An instrumented nginx has its own idea of what is loaded first, and of time.
-my $probed = !$ENV{RELAY_NGINX} && system('cc', '-O2', '-shared', '-fPIC', '-o', $box->dir . '/probe.so', 't/scale_probe.c', '-ldl') == 0;
-my $probe_file = $box->write($box->dir . '/steps', "\0" x 4096);
-if ($probed) {
-    $box->{env}{RELAY_NGINX} = $box->write($box->dir . '/nginx', "#!/bin/sh\nPATH=\$PATH:/usr/sbin\n"
-        . "LD_PRELOAD='${\$box->dir}/probe.so' RELAY_PROBE_FILE='$probe_file' exec nginx \"\$\@\"\n");
-    chmod 0755, $box->{env}{RELAY_NGINX};
-}
-
-# (steps, over 1 ms, over 2 ms, most in ms) of all workers since the last call.
-sub steps {
-    open my $file, '+<:raw', $probe_file or die "$probe_file: $!";
-    sysread $file, my $bytes, 4096;
-    my @sum = (0) x 4;
-    for my $slot (0 .. unpack('Q', $bytes) - 1) {
-        my (undef, @of) = unpack 'Q5', substr $bytes, 8 + 40 * $slot, 40;
-        $sum[$_] += $of[$_] for 0 .. 2;
-        $sum[3] = $of[3] / 1e6 if $of[3] / 1e6 > $sum[3];
-        sysseek $file, 16 + 40 * $slot, 0;
-        syswrite $file, "\0" x 32;
-    }
-    return @sum;
-}
+my $probe = Relay::Steps->new($box->dir);
+$box->{env}{RELAY_NGINX} = $probe->nginx if $probe;
 
 sub percentile { my ($share, @of) = @_; @of = sort { $a <=> $b } @of; return $of[$share * $#of] }
 sub median { percentile(0.5, @_) }
@@ -176,7 +156,7 @@ listen_for(2, sub { 0 });
 my @quiet_ms = map { @{$_->{late}} } @probes;
 $_->{gaps} = [], $_->{late} = [] for values %by;
 my $open_kb = largest_kb();
-my @quiet_steps = steps();
+my @quiet_steps = $probe ? $probe->take : ();
 
 my $changer = fork // die "fork: $!";
 if (!$changer) {
@@ -202,7 +182,7 @@ is join(' ', $box->workers), "@workers", 'by the workers of the beginning';
 my $applied = () = slurp($box->home . '/logs/error.log') =~ /revision \d+ is served/g;
 cmp_ok $applied, '>', $changes / 10, 'who took many of them';
 
-my @steps = steps();
+my @steps = $probe ? $probe->take : ();
 my @late_ms = map { @{$_->{late}} } @probes;
 my @direct_ms = map { @{$_->{late}} } @direct;
 my $after_kb = largest_kb();
@@ -219,7 +199,7 @@ diag sprintf 'delay of an event, ms: %s', join '; ', map {
     sprintf '%s p50 %.2f p99 %.2f p99.9 %.2f most %.2f', $name, map { percentile($_, @of) } 0.5, 0.99, 0.999, 1;
 } ['direct', @direct_ms], ['before the changes', @quiet_ms], ['while they were made', @late_ms];
 diag "largest worker: $before_kb KB at first, $open_kb KB with streams, $after_kb KB after the changes";
-if ($probed) {
+if ($probe) {
     diag sprintf 'steps of the loop, in processor time: %d, over 1 ms %d, over 2 ms %d, longest %.2f ms; before the changes %d, %d, %d, %.2f ms',
         @steps, @quiet_steps;
     cmp_ok $steps[0], '>', 1000, 'steps of the loops were measured';

@@ -1,7 +1,7 @@
 /*
  * How long a worker's event loop is at work between two waits, in processor time,
  * which other processes of the machine do not lengthen. Loaded into nginx before
- * libc by t/scale.t, which reads and clears the file that RELAY_PROBE_FILE names.
+ * libc by t/lib/Relay/Steps.pm, which reads and clears the file of RELAY_PROBE_FILE.
  */
 
 #include <dlfcn.h>
