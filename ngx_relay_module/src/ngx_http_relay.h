@@ -12,6 +12,9 @@
  *   ngx_http_relay_body.c      reading and inflating the request body
  *   ngx_http_relay_attempt.c   one try at a candidate: peer callbacks
  *   ngx_http_relay_request.c   the request of a try: line, headers, body
+ *   ngx_http_relay_content.h   the body of a try, as its host takes it, in time
+ *                              or late
+ *   ngx_http_relay_offload.h   threads for what takes milliseconds
  *   ngx_http_relay_translate.h attempts in another format than the caller's:
  *                              request and whole answers, streams
  *   ngx_http_relay_endpoint.c  addresses and idle connections of a host
@@ -196,6 +199,8 @@ typedef struct {
 
 typedef struct ngx_http_relay_store_key_s   ngx_http_relay_store_key_t;
 typedef struct ngx_http_relay_translated_s  ngx_http_relay_translated_t;
+typedef struct ngx_http_relay_content_s     ngx_http_relay_content_t;
+typedef struct ngx_http_relay_offload_s     ngx_http_relay_offload_t;
 
 
 /* the state of one try; cleared by peer.get */
@@ -225,6 +230,8 @@ typedef struct {
     ngx_str_t                        held;        /* the body, or the error event */
     size_t                           held_size;
 
+    ngx_chain_t                     *late_bufs;   /* the request, sent next */
+
     unsigned                         header_done:1;
     unsigned                         has_length:1;
     unsigned                         chunked:1;
@@ -232,6 +239,8 @@ typedef struct {
     unsigned                         complete:1;  /* the whole body was read */
     unsigned                         received:1;  /* at least one byte came */
     unsigned                         framed:1;    /* its stream is binary events */
+    unsigned                         late:1;      /* a thread writes the request */
+    unsigned                         unsent:1;    /* it could not be written */
 } ngx_http_relay_try_t;
 
 
@@ -258,6 +267,8 @@ typedef struct {
     ngx_http_relay_try_t             attempt;
     ngx_http_relay_failure_t         failure;     /* the last meaningful one */
     ngx_http_relay_translated_t     *translation; /* of all attempts, or NULL */
+    ngx_http_relay_content_t        *content;     /* of long bodies, or NULL */
+    ngx_http_relay_offload_t        *offload;     /* NULL: no thread so far */
     relay_error_t                    refusal;     /* why the first one that could
                                                      not be made was not */
     relay_error_code_t               last;        /* why the last try failed */
@@ -283,6 +294,7 @@ typedef struct {
     uint64_t                         sent_us;     /* first attempt dispatched */
     uint64_t                         entered_us;  /* bytes of the answer here */
     uint64_t                         cost_us;     /* spent on it until release */
+    uint64_t                         thread_us;   /* what threads took for it */
 
     ngx_str_t                        request_id;
     u_char                           request_id_data[NGX_HTTP_RELAY_REQUEST_ID_LEN];

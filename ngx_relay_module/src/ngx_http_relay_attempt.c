@@ -11,7 +11,7 @@
  */
 
 
-#include "ngx_http_relay_translate.h"
+#include "ngx_http_relay_content.h"
 
 
 #define NGX_HTTP_RELAY_REQUESTS_MAX   100000
@@ -132,7 +132,7 @@ ngx_http_relay_next_candidate(ngx_http_relay_ctx_t *ctx)
         attempt->candidate = candidate;
         attempt->endpoint = ctx->snapshot->endpoints[candidate->host->index];
 
-        rc = ngx_http_relay_translate_request(ctx);
+        rc = ngx_http_relay_content_prepare(ctx);
 
         if (rc == NGX_DECLINED) {
             ctx->fresh = 0;
@@ -140,9 +140,11 @@ ngx_http_relay_next_candidate(ngx_http_relay_ctx_t *ctx)
             continue;
         }
 
-        if (rc != NGX_OK) {
+        if (rc != NGX_OK && rc != NGX_AGAIN) {
             return rc;
         }
+
+        attempt->late = (rc == NGX_AGAIN);
 
         if (!ctx->fresh) {
             ctx->attempts++;
@@ -195,6 +197,10 @@ ngx_http_relay_try_begin(ngx_http_relay_ctx_t *ctx)
 
     ngx_http_relay_set_timers(ctx);
 
+    if (ctx->attempt.late) {
+        return ngx_http_relay_late_begin(ctx);
+    }
+
     if (ngx_http_relay_stream_begin(ctx) != NGX_OK
         || ngx_http_relay_build_request(ctx) != NGX_OK)
     {
@@ -238,6 +244,10 @@ ngx_http_relay_peer_free(ngx_peer_connection_t *pc, void *data,
         attempt->request = NULL;
     }
 
+    /* a thread that still prepares it has nobody to prepare it for */
+
+    attempt->late = 0;
+
     if (state & NGX_PEER_FAILED) {
         ngx_http_relay_try_failed(pc, ctx);
     }
@@ -259,6 +269,16 @@ ngx_http_relay_try_failed(ngx_peer_connection_t *pc, ngx_http_relay_ctx_t *ctx)
     u = ctx->request->upstream;
     c = pc->connection;
     attempt = &ctx->attempt;
+
+    if (attempt->unsent && attempt->failure == RELAY_ERR_NONE) {
+
+        /* refused: the provider has heard nothing */
+
+        ctx->attempts--;
+        ctx->fresh = 0;
+        ctx->candidate++;
+        return;
+    }
 
     timedout = c && (c->read->timedout || c->write->timedout);
 

@@ -7,6 +7,7 @@
  */
 
 
+#include "ngx_http_relay_content.h"
 #include "ngx_http_relay_translate.h"
 
 #include <openssl/rand.h>
@@ -743,7 +744,7 @@ ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
         return;
     }
 
-    if (ngx_http_relay_translate_ahead(ctx) != NGX_AGAIN) {
+    if (ngx_http_relay_content_ahead(ctx) != NGX_AGAIN) {
         ngx_http_relay_upstream_start(r);
     }
 }

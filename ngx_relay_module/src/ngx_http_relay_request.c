@@ -1,15 +1,15 @@
 
 /*
  * The request of one attempt: its line, its headers with the provider's
- * credential, and the body with what has to be spliced in it. Built afresh for
- * each attempt, from the client's bytes or from what was translated of them.
+ * credential, and its body (ngx_http_relay_content.c). Built afresh for each
+ * attempt.
  */
 
 
+#include "ngx_http_relay_content.h"
 #include "ngx_http_relay_store.h"
 #include "ngx_http_relay_translate.h"
 
-#include "sigv4.h"
 #include "wire_headers.h"
 
 #include <openssl/crypto.h>
@@ -17,9 +17,6 @@
 
 /* requests up to this size are sent from one buffer */
 #define NGX_HTTP_RELAY_COPY_MAX       16384
-
-/* beta features of a caller that go into the body: names and quotes */
-#define NGX_HTTP_RELAY_BETAS_MAX      4096
 
 /* names and line ends of the headers of a signature */
 #define NGX_HTTP_RELAY_SIGNED_ROOM    (sizeof("Authorization: " CRLF \
@@ -34,10 +31,7 @@ typedef struct {
     const relay_host_t               *host;
     const relay_variant_t            *variant;     /* NULL: an unknown path */
     ngx_str_t                        *secret;
-    ngx_str_t                        *body;
-    relay_edit_t                      edits[RELAY_EDITS_MAX];
-    size_t                            nedits;
-    size_t                            length;      /* of the body as sent */
+    ngx_http_relay_content_t         *content;
     relay_auth_header_t               auth;
     relay_sigv4_credentials_t         credentials;
 
@@ -48,13 +42,8 @@ typedef struct {
 static ngx_int_t ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx,
     ngx_str_t *secret);
 static void ngx_http_relay_outgoing(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *out, ngx_str_t *secret);
-static ngx_int_t ngx_http_relay_edits(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *outgoing, relay_buf_t *scratch);
-static ngx_int_t ngx_http_relay_variant_edits(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *outgoing);
-static ngx_int_t ngx_http_relay_betas(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *outgoing, relay_buf_t *betas);
+    ngx_http_relay_outgoing_t *out, ngx_http_relay_content_t *content,
+    ngx_str_t *secret);
 static size_t ngx_http_relay_header_size(ngx_http_relay_ctx_t *ctx,
     ngx_http_relay_outgoing_t *outgoing);
 static ngx_str_t *ngx_http_relay_forwarded(ngx_http_relay_ctx_t *ctx);
@@ -66,8 +55,6 @@ static void ngx_http_relay_write_auth(ngx_http_relay_outgoing_t *outgoing,
 static ngx_int_t ngx_http_relay_write_signature(ngx_http_relay_ctx_t *ctx,
     ngx_http_relay_outgoing_t *outgoing, relay_span_t target,
     relay_buf_t *out, ngx_str_t *written);
-static ngx_int_t ngx_http_relay_hash_body(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *outgoing, u_char *hash);
 static relay_span_t ngx_http_relay_path(ngx_http_relay_ctx_t *ctx,
     ngx_http_relay_outgoing_t *outgoing);
 static void ngx_http_relay_put_path(ngx_http_relay_ctx_t *ctx,
@@ -75,12 +62,6 @@ static void ngx_http_relay_put_path(ngx_http_relay_ctx_t *ctx,
 static void ngx_http_relay_put_args(ngx_http_relay_ctx_t *ctx,
     ngx_http_relay_outgoing_t *outgoing, relay_buf_t *out);
 static void ngx_http_relay_put_str(relay_buf_t *out, ngx_str_t *text);
-static void ngx_http_relay_put_body(ngx_str_t *body, relay_buf_t *out,
-    relay_edit_t *edits, size_t nedits);
-static ngx_int_t ngx_http_relay_chain_body(ngx_pool_t *pool, ngx_str_t *body,
-    ngx_chain_t **last, relay_edit_t *edits, size_t nedits);
-static ngx_int_t ngx_http_relay_chain_span(ngx_pool_t *pool,
-    ngx_chain_t ***last, relay_span_t text);
 
 
 /* a sealed secret is open for no longer than it takes to write it down */
@@ -134,23 +115,25 @@ ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
     ngx_chain_t                *cl;
     ngx_pool_cleanup_t         *cln;
     ngx_http_request_t         *r;
+    ngx_http_relay_content_t    own, *content;
     ngx_http_relay_outgoing_t   outgoing;
 
     r = ctx->request;
 
-    ngx_http_relay_outgoing(ctx, &outgoing, secret);
-
     scratch = relay_buf(text, sizeof(text));
 
-    if (ngx_http_relay_edits(ctx, &outgoing, &scratch) != NGX_OK) {
+    content = ngx_http_relay_content_get(ctx, &own, &scratch);
+    if (content == NULL) {
         return NGX_ERROR;
     }
 
+    ngx_http_relay_outgoing(ctx, &outgoing, content, secret);
+
     size = ngx_http_relay_header_size(ctx, &outgoing);
-    copied = (size + outgoing.length <= NGX_HTTP_RELAY_COPY_MAX);
+    copied = (size + content->length <= NGX_HTTP_RELAY_COPY_MAX);
 
     if (copied) {
-        size += outgoing.length;
+        size += content->length;
     }
 
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_str_t));
@@ -169,8 +152,7 @@ ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
     ctx->attempt.request = cln->data;
 
     if (copied) {
-        ngx_http_relay_put_body(outgoing.body, &out, outgoing.edits,
-                                outgoing.nedits);
+        ngx_http_relay_content_put(content, &out);
     }
 
     if (rc != NGX_OK || !relay_buf_ok(&out)) {
@@ -188,19 +170,19 @@ ngx_http_relay_put_request(ngx_http_relay_ctx_t *ctx, ngx_str_t *secret)
 
     r->upstream->request_bufs = cl;
 
-    if (copied || outgoing.length == 0) {
+    if (copied || content->length == 0) {
         b->flush = 1;
         return NGX_OK;
     }
 
-    return ngx_http_relay_chain_body(r->pool, outgoing.body, &cl->next,
-                                     outgoing.edits, outgoing.nedits);
+    return ngx_http_relay_content_chain(content, r->pool, &cl->next);
 }
 
 
 static void
 ngx_http_relay_outgoing(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *out, ngx_str_t *secret)
+    ngx_http_relay_outgoing_t *out, ngx_http_relay_content_t *content,
+    ngx_str_t *secret)
 {
     const relay_wire_t  *wire;
 
@@ -211,9 +193,7 @@ ngx_http_relay_outgoing(ngx_http_relay_ctx_t *ctx,
     out->variant = (ctx->match.operation == RELAY_OP_NONE)
                    ? NULL : out->host->variants[wire->index];
     out->secret = secret;
-    out->body = ctx->attempt.translated ? &ctx->attempt.translated->body
-                                        : &ctx->body;
-    out->nedits = 0;
+    out->content = content;
     out->auth = relay_host_auth(out->host, wire);
 
     /* a host of signatures may take bearer keys, too: they look different */
@@ -221,153 +201,6 @@ ngx_http_relay_outgoing(ngx_http_relay_ctx_t *ctx,
     out->is_signed = out->host->auth_type == RELAY_AUTH_SIGV4
                      && relay_sigv4_credentials(ngx_http_relay_span(secret),
                                                 &out->credentials);
-}
-
-
-static ngx_int_t
-ngx_http_relay_edits(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *outgoing, relay_buf_t *scratch)
-{
-    size_t                 i;
-    relay_edit_options_t   options;
-
-    if (ctx->match.operation == RELAY_OP_GENERATE
-        || ctx->match.operation == RELAY_OP_AUXILIARY)
-    {
-        if (outgoing->variant->model_in_path) {
-
-            if (ngx_http_relay_variant_edits(ctx, outgoing) != NGX_OK) {
-                return NGX_ERROR;
-            }
-
-        } else if (ctx->attempt.translated == NULL) {
-
-            options.model = outgoing->candidate->upstream_model;
-            options.ask_usage = outgoing->host->stream_usage
-                                && ctx->match.operation == RELAY_OP_GENERATE;
-
-            outgoing->nedits = outgoing->candidate->wire->edits(&ctx->envelope,
-                                                                &options,
-                                                                outgoing->edits,
-                                                                scratch);
-
-            if (!relay_buf_ok(scratch)) {
-                return NGX_ERROR;
-            }
-        }
-    }
-
-    outgoing->length = outgoing->body->len;
-
-    for (i = 0; i < outgoing->nedits; i++) {
-        outgoing->length = outgoing->length - outgoing->edits[i].removed
-                           + outgoing->edits[i].text.len;
-    }
-
-    return NGX_OK;
-}
-
-
-/* the model goes from the body to the path, and what else the variant wants */
-
-static ngx_int_t
-ngx_http_relay_variant_edits(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *outgoing)
-{
-    size_t             size;
-    u_char            *p;
-    relay_buf_t        betas, scratch;
-    relay_error_t      error;
-    relay_envelope_t   envelope;
-
-    betas = relay_buf(NULL, 0);
-
-    if (outgoing->variant->betas_in_body
-        && ngx_http_relay_betas(ctx, outgoing, &betas) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    size = 5 * betas.len + RELAY_ENVELOPE_SCRATCH;
-
-    p = ngx_pnalloc(ctx->request->pool, size);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    scratch = relay_buf(p, size);
-    envelope = ctx->envelope;
-
-    if (ctx->attempt.translated) {
-
-        ngx_memzero(&error, sizeof(relay_error_t));
-
-        /* of ours, so it is valid; of the model only its place matters */
-
-        if (relay_envelope_read_path(ngx_http_relay_span(outgoing->body),
-                                     RELAY_SPAN("model"),
-                                     ctx->envelope.streaming, &envelope,
-                                     &scratch, &error)
-            != RELAY_ERR_NONE)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    outgoing->nedits = relay_variant_edits(outgoing->variant, &envelope,
-                                           relay_buf_span(&betas),
-                                           outgoing->edits, &scratch);
-
-    return relay_buf_ok(&scratch) ? NGX_OK : NGX_ERROR;
-}
-
-
-/* all that the caller names, however many headers they are in */
-
-static ngx_int_t
-ngx_http_relay_betas(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *outgoing, relay_buf_t *betas)
-{
-    u_char           *p;
-    relay_span_t      name;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    name = relay_wire_beta_header(outgoing->candidate->wire);
-
-    if (name.len == 0 || ctx->attempt.translated) {
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(ctx->request->pool, NGX_HTTP_RELAY_BETAS_MAX);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    *betas = relay_buf(p, NGX_HTTP_RELAY_BETAS_MAX);
-
-    for (part = &ctx->request->headers_in.headers.part; part;
-         part = part->next)
-    {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (!relay_span_eq(relay_span(h[i].lowcase_key, h[i].key.len),
-                               name))
-            {
-                continue;
-            }
-
-            if (betas->len) {
-                RELAY_PUT(betas, ",");
-            }
-
-            ngx_http_relay_put_str(betas, &h[i].value);
-        }
-    }
-
-    return relay_buf_ok(betas) ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -468,11 +301,11 @@ ngx_http_relay_write_header(ngx_http_relay_ctx_t *ctx,
 
     RELAY_PUT(out, "Accept-Encoding: identity" CRLF);
 
-    if (outgoing->length
+    if (outgoing->content->length
         || !(r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD|NGX_HTTP_DELETE)))
     {
         RELAY_PUT(out, "Content-Length: ");
-        relay_buf_put_u64(out, outgoing->length);
+        relay_buf_put_u64(out, outgoing->content->length);
         RELAY_PUT(out, CRLF);
     }
 
@@ -520,13 +353,12 @@ ngx_http_relay_write_signature(ngx_http_relay_ctx_t *ctx,
     ngx_http_relay_outgoing_t *outgoing, relay_span_t target,
     relay_buf_t *out, ngx_str_t *written)
 {
-    u_char                  *question, hash[RELAY_SIGV4_HASH_LEN],
-                             date_text[RELAY_SIGV4_DATE_LEN];
+    u_char                  *question, date_text[RELAY_SIGV4_DATE_LEN];
     relay_buf_t              date;
     relay_span_t             token;
     relay_sigv4_request_t    request;
 
-    if (ngx_http_relay_hash_body(ctx, outgoing, hash) != NGX_OK) {
+    if (ngx_http_relay_content_hash(outgoing->content) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -535,7 +367,8 @@ ngx_http_relay_write_signature(ngx_http_relay_ctx_t *ctx,
     request.method = ngx_http_relay_span(&ctx->request->method_name);
     request.path = target;
     request.host = outgoing->host->authority;
-    request.body_hash = relay_span(hash, sizeof(hash));
+    request.body_hash = relay_span(outgoing->content->hash,
+                                   RELAY_SIGV4_HASH_LEN);
     request.region = outgoing->host->auth_region;
     request.service = outgoing->host->auth_service;
     request.time_s = ngx_time();
@@ -572,32 +405,6 @@ ngx_http_relay_write_signature(ngx_http_relay_ctx_t *ctx,
     }
 
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_relay_hash_body(ngx_http_relay_ctx_t *ctx,
-    ngx_http_relay_outgoing_t *outgoing, u_char *hash)
-{
-    size_t         i, n, offset;
-    relay_span_t   body, pieces[2 * RELAY_EDITS_MAX + 1];
-    relay_edit_t  *edit;
-
-    body = ngx_http_relay_span(outgoing->body);
-    offset = 0;
-    n = 0;
-
-    for (i = 0; i < outgoing->nedits; i++) {
-        edit = &outgoing->edits[i];
-
-        pieces[n++] = relay_span(body.base + offset, edit->offset - offset);
-        pieces[n++] = edit->text;
-        offset = edit->offset + edit->removed;
-    }
-
-    pieces[n++] = relay_span_from(body, offset);
-
-    return relay_sigv4_hash(pieces, n, hash) ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -706,106 +513,6 @@ static void
 ngx_http_relay_put_str(relay_buf_t *out, ngx_str_t *text)
 {
     relay_buf_put(out, ngx_http_relay_span(text));
-}
-
-
-static void
-ngx_http_relay_put_body(ngx_str_t *body, relay_buf_t *out,
-    relay_edit_t *edits, size_t nedits)
-{
-    size_t  i, offset;
-
-    offset = 0;
-
-    for (i = 0; i < nedits; i++) {
-        relay_buf_put(out, relay_span(body->data + offset,
-                                      edits[i].offset - offset));
-        relay_buf_put(out, edits[i].text);
-        offset = edits[i].offset + edits[i].removed;
-    }
-
-    relay_buf_put(out, relay_span(body->data + offset,
-                                  body->len - offset));
-}
-
-
-/* the same without a copy of the body */
-
-static ngx_int_t
-ngx_http_relay_chain_body(ngx_pool_t *pool, ngx_str_t *body,
-    ngx_chain_t **last, relay_edit_t *edits, size_t nedits)
-{
-    u_char  *text;
-    size_t   i, offset;
-
-    offset = 0;
-
-    for (i = 0; i < nedits; i++) {
-
-        if (ngx_http_relay_chain_span(pool, &last,
-                                      relay_span(body->data + offset,
-                                                 edits[i].offset - offset))
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        /* the edit's text lives on our caller's stack */
-
-        text = ngx_pnalloc(pool, edits[i].text.len + 1);
-        if (text == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memcpy(text, edits[i].text.base, edits[i].text.len);
-
-        if (ngx_http_relay_chain_span(pool, &last,
-                                      relay_span(text, edits[i].text.len))
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        offset = edits[i].offset + edits[i].removed;
-    }
-
-    return ngx_http_relay_chain_span(pool, &last,
-                                     relay_span(body->data + offset,
-                                                body->len - offset));
-}
-
-
-static ngx_int_t
-ngx_http_relay_chain_span(ngx_pool_t *pool, ngx_chain_t ***last,
-    relay_span_t text)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    if (text.len == 0) {
-        return NGX_OK;
-    }
-
-    b = ngx_calloc_buf(pool);
-    cl = ngx_alloc_chain_link(pool);
-
-    if (b == NULL || cl == NULL) {
-        return NGX_ERROR;
-    }
-
-    b->start = (u_char *) text.base;
-    b->pos = b->start;
-    b->last = b->start + text.len;
-    b->end = b->last;
-    b->temporary = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    **last = cl;
-    *last = &cl->next;
-
-    return NGX_OK;
 }
 
 

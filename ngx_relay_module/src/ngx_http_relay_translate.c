@@ -22,33 +22,22 @@
 
 #define NGX_HTTP_RELAY_NOTES_MAX     2048
 
-/* longer bodies take more than half a millisecond */
-#define NGX_HTTP_RELAY_AHEAD_MIN     (96 * 1024)
-#define NGX_HTTP_RELAY_AHEAD_MS      60000
-
 /* for the tree and the text of bodies that are translated by the worker itself */
-#define NGX_HTTP_RELAY_WORK_SIZE     (4 * NGX_HTTP_RELAY_AHEAD_MIN)
+#define NGX_HTTP_RELAY_WORK_SIZE     (384 * 1024)
 
 /* what an answer needs of its request is a few names */
 #define NGX_HTTP_RELAY_SETTLED_POOL  1024
 
 
-#if (NGX_THREADS)
-static void ngx_http_relay_ahead_thread(void *data, ngx_log_t *log);
-static void ngx_http_relay_ahead_event(ngx_event_t *ev);
-static void ngx_http_relay_ahead_done(ngx_http_request_t *r);
-#endif
 static ngx_uint_t ngx_http_relay_work_open(relay_arena_t *arena);
 static void ngx_http_relay_work_close(void);
 static void *ngx_http_relay_work_alloc(void *owner, size_t size);
-static ngx_int_t ngx_http_relay_translated_work(
+static ngx_int_t ngx_http_relay_thread_work_open(
+    ngx_http_relay_translated_t *translated, relay_arena_t *arena);
+static void ngx_http_relay_thread_work_close(
     ngx_http_relay_translated_t *translated);
-static ngx_int_t ngx_http_relay_translated_prepare(ngx_http_relay_ctx_t *ctx,
-    const relay_candidate_t *candidate);
-static ngx_uint_t ngx_http_relay_translates(ngx_http_relay_ctx_t *ctx,
-    const relay_candidate_t *candidate);
 static void ngx_http_relay_translated_write(
-    ngx_http_relay_translated_t *translated);
+    ngx_http_relay_translated_t *translated, const relay_arena_t *work);
 static ngx_http_relay_translated_t *ngx_http_relay_translated_create(
     ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_translated_cleanup(void *data);
@@ -77,130 +66,7 @@ static struct {
 } ngx_http_relay_work;
 
 
-ngx_int_t
-ngx_http_relay_translate_ahead(ngx_http_relay_ctx_t *ctx)
-{
-#if (NGX_THREADS)
-
-    ngx_thread_task_t            *task;
-    ngx_http_request_t           *r;
-    const relay_candidate_t      *candidate;
-
-    r = ctx->request;
-    candidate = &ctx->plan->candidates[0];
-
-    if (ctx->body.len < NGX_HTTP_RELAY_AHEAD_MIN
-        || ctx->rmcf->threads == NULL
-        || !ngx_http_relay_translates(ctx, candidate))
-    {
-        return NGX_OK;
-    }
-
-    /* whatever fails here is tried once more by the attempt itself */
-
-    if (ngx_http_relay_translated_prepare(ctx, candidate) != NGX_OK) {
-        return NGX_OK;
-    }
-
-    task = ngx_thread_task_alloc(r->pool, 0);
-    if (task == NULL) {
-        return NGX_OK;
-    }
-
-    task->ctx = ctx->translation;
-    task->handler = ngx_http_relay_ahead_thread;
-    task->event.data = ctx;
-    task->event.handler = ngx_http_relay_ahead_event;
-    task->event.log = r->connection->log;
-
-    if (ngx_thread_task_post(ctx->rmcf->threads, task) != NGX_OK) {
-        return NGX_OK;
-    }
-
-    /* without a timer a worker that is to exit would not wait for it */
-
-    ngx_add_timer(&task->event, NGX_HTTP_RELAY_AHEAD_MS);
-
-    /* a caller who leaves meanwhile waits for the thread, too */
-
-    r->main->blocked++;
-    r->aio = 1;
-
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_relay_ahead_done;
-
-    return NGX_AGAIN;
-
-#else
-
-    return NGX_OK;
-
-#endif
-}
-
-
-#if (NGX_THREADS)
-
-static void
-ngx_http_relay_ahead_thread(void *data, ngx_log_t *log)
-{
-    ngx_http_relay_translated_write(data);
-}
-
-
-static void
-ngx_http_relay_ahead_event(ngx_event_t *ev)
-{
-    ngx_connection_t      *c;
-    ngx_http_request_t    *r;
-    ngx_http_relay_ctx_t  *ctx;
-
-    ctx = ev->data;
-    r = ctx->request;
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
-
-    if (ev->timedout) {
-        ngx_log_error(NGX_LOG_ALERT, c->log, 0,
-                      "translation in a thread takes too long");
-        ev->timedout = 0;
-        return;
-    }
-
-    if (ev->timer_set) {
-        ngx_del_timer(ev);
-    }
-
-    r->main->blocked--;
-    r->aio = 0;
-
-    ctx->translation->ahead = &ctx->plan->candidates[0];
-
-    r->write_event_handler(r);
-
-    ngx_http_run_posted_requests(c);
-}
-
-
-/* or the caller left, and nginx's own handler is here in place of this one */
-
-static void
-ngx_http_relay_ahead_done(ngx_http_request_t *r)
-{
-    if (r->aio) {
-        return;
-    }
-
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    ngx_http_relay_upstream_start(r);
-}
-
-#endif
-
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_relay_translates(ngx_http_relay_ctx_t *ctx,
     const relay_candidate_t *candidate)
 {
@@ -213,6 +79,7 @@ ngx_int_t
 ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx)
 {
     ngx_int_t                     rc;
+    relay_arena_t                 work;
     const relay_candidate_t      *candidate;
     ngx_http_relay_translated_t  *translated;
 
@@ -222,31 +89,27 @@ ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx)
         return NGX_OK;
     }
 
-    if (ctx->translation == NULL || ctx->translation->ahead != candidate) {
-
-        if (ngx_http_relay_translated_prepare(ctx, candidate) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        if (ngx_http_relay_translated_work(ctx->translation) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
     translated = ctx->translation;
-    translated->ahead = NULL;
 
-    if (translated->code != RELAY_ERR_NONE) {
-        rc = ngx_http_relay_note_refusal(ctx, &translated->translation.error);
-        ngx_http_relay_work_close();
-        return rc;
+    if (translated == NULL || translated->candidate != candidate
+        || !translated->done)
+    {
+        if (ngx_http_relay_translate_prepare(ctx, candidate) != NGX_OK
+            || !ngx_http_relay_work_open(&work))
+        {
+            return NGX_ERROR;
+        }
+
+        translated = ctx->translation;
+        ngx_http_relay_translated_write(translated, &work);
     }
 
-    translated->body.data = (u_char *) translated->written.base;
-    translated->body.len = translated->written.len;
+    rc = ngx_http_relay_translate_refused(ctx);
 
-    if (ngx_http_relay_translate_forward(ctx) != NGX_OK) {
-        return NGX_ERROR;
+    ngx_http_relay_work_close();
+
+    if (rc != NGX_OK || ngx_http_relay_translate_forward(ctx) != NGX_OK) {
+        return rc ? rc : NGX_ERROR;
     }
 
     ctx->attempt.translated = translated;
@@ -257,8 +120,8 @@ ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx)
 
 /* all that the writing needs: it may run in a thread */
 
-static ngx_int_t
-ngx_http_relay_translated_prepare(ngx_http_relay_ctx_t *ctx,
+ngx_int_t
+ngx_http_relay_translate_prepare(ngx_http_relay_ctx_t *ctx,
     const relay_candidate_t *candidate)
 {
     relay_translation_t          *translation;
@@ -279,7 +142,8 @@ ngx_http_relay_translated_prepare(ngx_http_relay_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    translated->ahead = NULL;
+    translated->candidate = candidate;
+    translated->done = 0;
     translation = &translated->translation;
 
     ngx_memzero(translation, sizeof(relay_translation_t));
@@ -300,53 +164,77 @@ ngx_http_relay_translated_prepare(ngx_http_relay_ctx_t *ctx,
 }
 
 
-static void
-ngx_http_relay_translated_write(ngx_http_relay_translated_t *translated)
+/* what it takes is given back in the thread, too, but for what a refusal says */
+
+relay_error_code_t
+ngx_http_relay_translate_write(ngx_http_relay_translated_t *translated)
 {
-    translated->code = relay_translate_request(&translated->translation,
-                                  ngx_http_relay_span(&translated->ctx->body),
-                                  &translated->written);
+    relay_arena_t  work;
+
+    if (ngx_http_relay_thread_work_open(translated, &work) != NGX_OK) {
+        translated->code = RELAY_ERR_INTERNAL;
+        return translated->code;
+    }
+
+    ngx_http_relay_translated_write(translated, &work);
+
+    if (translated->code == RELAY_ERR_NONE) {
+        ngx_http_relay_thread_work_close(translated);
+    }
+
+    return translated->code;
 }
 
 
-/* only what is sent, and a few names, outlive the call; a refusal is read first */
+/* only what is sent, and a few names, outlive `work`; a refusal is read first */
 
-static ngx_int_t
-ngx_http_relay_translated_work(ngx_http_relay_translated_t *translated)
+static void
+ngx_http_relay_translated_write(ngx_http_relay_translated_t *translated,
+    const relay_arena_t *work)
 {
     u_char               *p;
-    relay_arena_t         work;
+    relay_span_t          written;
     relay_translation_t  *translation;
 
     translation = &translated->translation;
+    translation->arena = work;
 
-    if (!ngx_http_relay_work_open(&work)) {
-        return NGX_ERROR;
-    }
-
-    translation->arena = &work;
-
-    ngx_http_relay_translated_write(translated);
+    translated->done = 1;
+    translated->code = relay_translate_request(translation,
+                                  ngx_http_relay_span(&translated->ctx->body),
+                                  &written);
 
     translation->arena = &translated->arena;
 
     if (translated->code != RELAY_ERR_NONE) {
-        return NGX_OK;
+        return;
     }
 
-    p = ngx_pnalloc(translated->pool, translated->written.len);
+    p = ngx_pnalloc(translated->pool, written.len);
 
     if (p == NULL || !relay_translation_keep(translation, &translated->arena)) {
-        ngx_http_relay_work_close();
-        return NGX_ERROR;
+        translated->code = RELAY_ERR_INTERNAL;
+        translation->error.code = RELAY_ERR_INTERNAL;
+        return;
     }
 
-    ngx_memcpy(p, translated->written.base, translated->written.len);
-    translated->written.base = p;
+    ngx_memcpy(p, written.base, written.len);
 
-    ngx_http_relay_work_close();
+    translated->body.data = p;
+    translated->body.len = written.len;
+}
 
-    return NGX_OK;
+
+ngx_int_t
+ngx_http_relay_translate_refused(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_http_relay_translated_t  *translated;
+
+    translated = ctx->translation;
+
+    return (translated->code == RELAY_ERR_NONE)
+           ? NGX_OK
+           : ngx_http_relay_note_refusal(ctx, &translated->translation.error);
 }
 
 
@@ -406,6 +294,36 @@ ngx_http_relay_work_alloc(void *owner, size_t size)
 }
 
 
+/* the same for a thread */
+
+static ngx_int_t
+ngx_http_relay_thread_work_open(ngx_http_relay_translated_t *translated,
+    relay_arena_t *arena)
+{
+    ngx_log_t  *log;
+
+    log = translated->ctx->request->connection->log;
+
+    translated->work = ngx_create_pool(NGX_HTTP_RELAY_BLOCK, log);
+    if (translated->work == NULL) {
+        return NGX_ERROR;
+    }
+
+    arena->allocate = ngx_http_relay_translated_alloc;
+    arena->owner = translated->work;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_relay_thread_work_close(ngx_http_relay_translated_t *translated)
+{
+    ngx_destroy_pool(translated->work);
+    translated->work = NULL;
+}
+
+
 static ngx_http_relay_translated_t *
 ngx_http_relay_translated_create(ngx_http_relay_ctx_t *ctx)
 {
@@ -422,6 +340,7 @@ ngx_http_relay_translated_create(ngx_http_relay_ctx_t *ctx)
 
     translated->ctx = ctx;
     translated->pool = NULL;
+    translated->work = NULL;
     translated->stream = NULL;
     translated->streaming = 0;
 
@@ -442,6 +361,10 @@ ngx_http_relay_translated_cleanup(void *data)
     if (translated->streaming) {
         relay_stream_free(translated->stream);
         translated->streaming = 0;
+    }
+
+    if (translated->work) {
+        ngx_http_relay_thread_work_close(translated);
     }
 
     if (translated->pool) {

@@ -21,10 +21,10 @@ struct ngx_http_relay_translated_s {
     ngx_pool_t                      *pool;        /* of the attempt */
     relay_arena_t                    arena;       /* the same, for core */
 
-    const relay_candidate_t         *ahead;       /* NULL: not translated yet */
-    relay_error_code_t               code;        /* what came of it */
-    relay_span_t                     written;
+    ngx_pool_t                      *work;        /* of a thread, or NULL */
 
+    const relay_candidate_t         *candidate;   /* for whom */
+    relay_error_code_t               code;        /* what came of it, when done */
     ngx_str_t                        body;        /* what is sent */
     ngx_str_t                        forward;     /* request headers that pass */
 
@@ -32,19 +32,28 @@ struct ngx_http_relay_translated_s {
     relay_output_t                   output;
     relay_stream_translation_t      *stream;      /* NULL: none so far */
 
+    unsigned                         done:1;      /* written, or refused */
     unsigned                         streaming:1; /* stream is open */
 };
 
 
+/* whether the candidate speaks another format than the caller */
+ngx_uint_t ngx_http_relay_translates(ngx_http_relay_ctx_t *ctx,
+    const relay_candidate_t *candidate);
+/* ctx->translation is ready to be written: for the candidate, in a thread */
+ngx_int_t ngx_http_relay_translate_prepare(ngx_http_relay_ctx_t *ctx,
+    const relay_candidate_t *candidate);
+relay_error_code_t ngx_http_relay_translate_write(
+    ngx_http_relay_translated_t *translated);
 /*
- * A long body is translated in a thread before the first attempt. NGX_AGAIN: it
- * is, ngx_http_relay_upstream_start() follows when it is done; NGX_OK: no need.
+ * What was written in ctx->translation: NGX_OK; NGX_DECLINED: it cannot be said
+ * in that format, ctx->refusal says why; NGX_ERROR: no memory.
  */
-ngx_int_t ngx_http_relay_translate_ahead(ngx_http_relay_ctx_t *ctx);
+ngx_int_t ngx_http_relay_translate_refused(ngx_http_relay_ctx_t *ctx);
 /*
  * Writes the request of ctx->attempt, if its candidate speaks another format:
- * attempt.translated is set then. NGX_DECLINED: it cannot be said in that
- * format; ctx->refusal says why. NGX_ERROR: no memory.
+ * attempt.translated is set then. Not written anew if it was for the same
+ * candidate. NGX_OK, or as ngx_http_relay_translate_refused().
  */
 ngx_int_t ngx_http_relay_translate_request(ngx_http_relay_ctx_t *ctx);
 /* drops headers of the answer that mean nothing to the caller */

@@ -329,6 +329,14 @@ ngx_http_relay_process_header(ngx_http_request_t *r)
     attempt->received = 1;
     ctx->entered_us = ngx_http_relay_now_us();
 
+    if (attempt->late || attempt->unsent) {
+
+        /* an answer to nothing */
+
+        attempt->failure = RELAY_ERR_UPSTREAM_INVALID;
+        return ngx_http_relay_fail(ctx, NULL);
+    }
+
     if (!attempt->header_done) {
 
         rc = ngx_http_relay_read_header(ctx);

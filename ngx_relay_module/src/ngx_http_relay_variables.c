@@ -22,6 +22,7 @@ typedef enum {
     NGX_HTTP_RELAY_VAR_DROPPED,
     NGX_HTTP_RELAY_VAR_FIRST_TOKEN,
     NGX_HTTP_RELAY_VAR_OVERHEAD,
+    NGX_HTTP_RELAY_VAR_THREAD,
     NGX_HTTP_RELAY_VAR_ERROR
 } ngx_http_relay_variable_e;
 
@@ -79,6 +80,9 @@ static ngx_http_variable_t  ngx_http_relay_vars[] = {
 
     { ngx_string("relay_overhead_us"), NULL, ngx_http_relay_variable_time,
       NGX_HTTP_RELAY_VAR_OVERHEAD, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("relay_thread_us"), NULL, ngx_http_relay_variable_time,
+      NGX_HTTP_RELAY_VAR_THREAD, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("relay_error"), NULL, ngx_http_relay_variable,
       NGX_HTTP_RELAY_VAR_ERROR, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -255,6 +259,12 @@ ngx_http_relay_variable_time(ngx_http_request_t *r,
 
         return ngx_http_relay_variable_number(r, v,
                                               ctx->first_token - ctx->begun);
+    }
+
+    if (data == NGX_HTTP_RELAY_VAR_THREAD) {
+        return ctx->thread_us
+               ? ngx_http_relay_variable_number(r, v, ctx->thread_us)
+               : ngx_http_relay_variable_none(v);
     }
 
     if (ctx->sent_us == 0) {
