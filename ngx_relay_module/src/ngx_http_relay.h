@@ -22,6 +22,7 @@
  *   ngx_http_relay_resolve.c   names to addresses, off the request path
  *   ngx_http_relay_upstream.c  the passage through nginx's upstream, its end
  *   ngx_http_relay_hold.c      the answer: hold, fail over or commit
+ *   ngx_http_relay_whole.h     answers that came whole; the provider made to wait
  *   ngx_http_relay_stream.c    event streams and what goes out to the client
  *   ngx_http_relay_silence.c   our own signs of life in a stream
  *   ngx_http_relay_drain.c     requests under way when a worker is replaced
@@ -231,6 +232,9 @@ typedef struct {
     size_t                           held_size;
 
     ngx_chain_t                     *late_bufs;   /* the request, sent next */
+    relay_answer_t                  *answer;      /* read in a thread, or NULL */
+    ngx_recv_pt                      recv;        /* of a provider that waits */
+    ngx_http_upstream_handler_pt     send;
 
     unsigned                         header_done:1;
     unsigned                         has_length:1;
@@ -241,6 +245,7 @@ typedef struct {
     unsigned                         framed:1;    /* its stream is binary events */
     unsigned                         late:1;      /* a thread writes the request */
     unsigned                         unsent:1;    /* it could not be written */
+    unsigned                         woken:1;     /* what came is no byte of it */
 } ngx_http_relay_try_t;
 
 
@@ -474,6 +479,10 @@ ngx_int_t ngx_http_relay_hold(ngx_http_relay_ctx_t *ctx, relay_span_t raw);
  * words: as ngx_http_relay_fail().
  */
 ngx_int_t ngx_http_relay_reword(ngx_http_relay_ctx_t *ctx, ngx_str_t *body);
+/* its answers of errors are not in the caller's words */
+ngx_uint_t ngx_http_relay_rewords(ngx_http_relay_ctx_t *ctx);
+/* the held body is the caller's answer: NGX_OK, NGX_ERROR */
+ngx_int_t ngx_http_relay_commit_whole(ngx_http_relay_ctx_t *ctx);
 /* ends a failed try: what process_header returns; body: its answer's, or NULL */
 ngx_int_t ngx_http_relay_fail(ngx_http_relay_ctx_t *ctx, ngx_str_t *body);
 

@@ -12,6 +12,7 @@
 
 
 #include "ngx_http_relay_content.h"
+#include "ngx_http_relay_whole.h"
 
 
 #define NGX_HTTP_RELAY_REQUESTS_MAX   100000
@@ -226,6 +227,8 @@ ngx_http_relay_peer_free(ngx_peer_connection_t *pc, void *data,
 
     u = ctx->request->upstream;
     attempt = &ctx->attempt;
+
+    ngx_http_relay_pause_end(ctx);
 
     /* a try can fail by its answer and leave a good connection */
 

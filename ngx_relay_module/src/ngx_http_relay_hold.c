@@ -14,6 +14,7 @@
 
 
 #include "ngx_http_relay_translate.h"
+#include "ngx_http_relay_whole.h"
 
 
 /* a length that is announced is allocated at once only up to this */
@@ -31,15 +32,12 @@ static ngx_int_t ngx_http_relay_hold_body(ngx_http_relay_ctx_t *ctx,
 static ngx_int_t ngx_http_relay_let_go(ngx_http_relay_ctx_t *ctx,
     relay_span_t payload);
 static ngx_int_t ngx_http_relay_held(ngx_http_relay_ctx_t *ctx);
-static ngx_uint_t ngx_http_relay_rewords(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_remember(ngx_http_relay_ctx_t *ctx,
     ngx_uint_t status, ngx_str_t *body);
 static ngx_int_t ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx,
     relay_span_t body);
-static ngx_uint_t ngx_http_relay_is_json(ngx_str_t *body);
 static ngx_int_t ngx_http_relay_release_failure(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_pend(ngx_http_relay_ctx_t *ctx);
-static ngx_int_t ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_commit(ngx_http_relay_ctx_t *ctx,
     ngx_uint_t retry_after);
 static ngx_int_t ngx_http_relay_commit_answer(ngx_http_relay_ctx_t *ctx);
@@ -378,7 +376,7 @@ ngx_http_relay_held(ngx_http_relay_ctx_t *ctx)
         return NGX_AGAIN;
 
     case NGX_HTTP_RELAY_WHOLE:
-        return attempt->complete ? ngx_http_relay_release_whole(ctx)
+        return attempt->complete ? ngx_http_relay_whole(ctx)
                                  : NGX_AGAIN;
 
     default:
@@ -445,16 +443,6 @@ ngx_http_relay_reword(ngx_http_relay_ctx_t *ctx, ngx_str_t *body)
 }
 
 
-static ngx_uint_t
-ngx_http_relay_is_json(ngx_str_t *body)
-{
-    relay_json_fault_t  fault;
-
-    return relay_json_scan(ngx_http_relay_span(body), NULL, 0, NULL, &fault)
-           == RELAY_JSON_OK;
-}
-
-
 /*
  * The last candidate has failed by its answer: what is to be said takes the
  * place of that answer. (Where no answer came, nginx ends the request, and
@@ -512,7 +500,7 @@ ngx_http_relay_release_failure(ngx_http_relay_ctx_t *ctx)
 
 /* errors of another format, or of a platform that serves the caller's */
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_relay_rewords(ngx_http_relay_ctx_t *ctx)
 {
     const relay_wire_t  *wire;
@@ -639,68 +627,6 @@ ngx_http_relay_remember_message(ngx_http_relay_ctx_t *ctx, relay_span_t body)
 }
 
 
-static ngx_int_t
-ngx_http_relay_release_whole(ngx_http_relay_ctx_t *ctx)
-{
-    ngx_int_t              rc;
-    relay_answer_t         answer;
-    ngx_http_relay_try_t  *attempt;
-
-    attempt = &ctx->attempt;
-
-    if (attempt->status.code == NGX_HTTP_BAD_REQUEST) {
-
-        attempt->candidate->wire->answer(ngx_http_relay_span(&attempt->held),
-                                         &answer);
-
-        if (answer.key_refused) {
-            attempt->failure = RELAY_ERR_UPSTREAM_KEY;
-            return ngx_http_relay_fail(ctx, NULL);
-        }
-    }
-
-    if (attempt->status.code >= 400
-        && (ngx_http_relay_rewords(ctx)
-            || !ngx_http_relay_is_json(&attempt->held)))
-    {
-        return ngx_http_relay_reword(ctx, &attempt->held);
-    }
-
-    if (ctx->match.operation == RELAY_OP_GENERATE) {
-
-        attempt->candidate->wire->answer(ngx_http_relay_span(&attempt->held),
-                                         &answer);
-
-        if (answer.is_error && attempt->status.code < 300
-            && ctx->candidate + 1 < ctx->plan->count)
-        {
-            attempt->failure = RELAY_ERR_UPSTREAM_ERROR;
-            return ngx_http_relay_fail(ctx, &attempt->held);
-        }
-
-        ctx->usage = answer.usage;
-        ngx_memcpy(ctx->finish, answer.finish, RELAY_FINISH_MAX);
-    }
-
-    if (attempt->translated) {
-        rc = ngx_http_relay_translate_whole(ctx);
-
-        if (rc != NGX_OK) {
-            return (rc == NGX_ABORT) ? ngx_http_relay_fail(ctx, NULL)
-                                     : NGX_ERROR;
-        }
-    }
-
-    ctx->first_token = ngx_current_msec;
-
-    if (ngx_http_relay_pend(ctx) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_http_relay_commit_answer(ctx);
-}
-
-
 /* the held body, in place, to the pending output */
 
 static ngx_int_t
@@ -741,6 +667,17 @@ ngx_http_relay_pend(ngx_http_relay_ctx_t *ctx)
     ctx->pending_tail = cl;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_relay_commit_whole(ngx_http_relay_ctx_t *ctx)
+{
+    if (ngx_http_relay_pend(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_relay_commit_answer(ctx);
 }
 
 

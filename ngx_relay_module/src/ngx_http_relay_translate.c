@@ -29,6 +29,8 @@
 #define NGX_HTTP_RELAY_SETTLED_POOL  1024
 
 
+static void ngx_http_relay_translated_answer(
+    ngx_http_relay_translated_t *translated, const relay_arena_t *work);
 static ngx_uint_t ngx_http_relay_work_open(relay_arena_t *arena);
 static void ngx_http_relay_work_close(void);
 static void *ngx_http_relay_work_alloc(void *owner, size_t size);
@@ -144,6 +146,7 @@ ngx_http_relay_translate_prepare(ngx_http_relay_ctx_t *ctx,
 
     translated->candidate = candidate;
     translated->done = 0;
+    translated->answered = 0;
     translation = &translated->translation;
 
     ngx_memzero(translation, sizeof(relay_translation_t));
@@ -629,53 +632,88 @@ ngx_http_relay_translate_settle(ngx_http_relay_ctx_t *ctx)
 ngx_int_t
 ngx_http_relay_translate_whole(ngx_http_relay_ctx_t *ctx)
 {
-    u_char                *p;
-    relay_arena_t          work;
-    relay_span_t           response;
-    relay_error_code_t     code;
-    relay_translation_t   *translation;
-    ngx_http_relay_try_t  *attempt;
+    relay_arena_t                 work;
+    ngx_http_relay_try_t         *attempt;
+    ngx_http_relay_translated_t  *translated;
 
     attempt = &ctx->attempt;
-    translation = &attempt->translated->translation;
+    translated = attempt->translated;
 
-    if (!ngx_http_relay_work_open(&work)) {
-        return NGX_ERROR;
-    }
+    if (!translated->answered) {
 
-    translation->arena = &work;
+        if (!ngx_http_relay_work_open(&work)) {
+            return NGX_ERROR;
+        }
 
-    code = relay_translate_response(translation,
-                                    ngx_http_relay_span(&attempt->held),
-                                    &response);
-
-    /* an answer may have added to the notes */
-
-    if (!relay_translation_keep(translation, &attempt->translated->arena)) {
-        code = RELAY_ERR_INTERNAL;
-    }
-
-    if (code != RELAY_ERR_NONE) {
+        ngx_http_relay_translated_answer(translated, &work);
         ngx_http_relay_work_close();
-        attempt->failure = code;
-        return (code == RELAY_ERR_INTERNAL) ? NGX_ERROR : NGX_ABORT;
     }
 
-    p = ngx_pnalloc(attempt->translated->pool, response.len);
-    if (p == NULL) {
-        ngx_http_relay_work_close();
-        return NGX_ERROR;
+    if (translated->answer_code != RELAY_ERR_NONE) {
+        attempt->failure = translated->answer_code;
+        return (attempt->failure == RELAY_ERR_INTERNAL) ? NGX_ERROR
+                                                        : NGX_ABORT;
     }
 
-    ngx_memcpy(p, response.base, response.len);
-    ngx_http_relay_work_close();
-
-    attempt->held.data = p;
-    attempt->held.len = response.len;
+    attempt->held = translated->answer;
 
     ngx_str_set(&attempt->content_type, "application/json");
 
     return NGX_OK;
+}
+
+
+void
+ngx_http_relay_translate_answer(ngx_http_relay_ctx_t *ctx)
+{
+    relay_arena_t                 work;
+    ngx_http_relay_translated_t  *translated;
+
+    translated = ctx->attempt.translated;
+
+    if (ngx_http_relay_thread_work_open(translated, &work) == NGX_OK) {
+        ngx_http_relay_translated_answer(translated, &work);
+        ngx_http_relay_thread_work_close(translated);
+    }
+}
+
+
+static void
+ngx_http_relay_translated_answer(ngx_http_relay_translated_t *translated,
+    const relay_arena_t *work)
+{
+    u_char               *p;
+    relay_span_t          response;
+    relay_translation_t  *translation;
+
+    translation = &translated->translation;
+    translation->arena = work;
+
+    translated->answered = 1;
+    translated->answer_code = relay_translate_response(translation,
+                       ngx_http_relay_span(&translated->ctx->attempt.held),
+                       &response);
+
+    /* an answer may have added to the notes */
+
+    if (!relay_translation_keep(translation, &translated->arena)) {
+        translated->answer_code = RELAY_ERR_INTERNAL;
+    }
+
+    if (translated->answer_code != RELAY_ERR_NONE) {
+        return;
+    }
+
+    p = ngx_pnalloc(translated->pool, response.len);
+    if (p == NULL) {
+        translated->answer_code = RELAY_ERR_INTERNAL;
+        return;
+    }
+
+    ngx_memcpy(p, response.base, response.len);
+
+    translated->answer.data = p;
+    translated->answer.len = response.len;
 }
 
 

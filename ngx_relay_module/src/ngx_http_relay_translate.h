@@ -28,11 +28,15 @@ struct ngx_http_relay_translated_s {
     ngx_str_t                        body;        /* what is sent */
     ngx_str_t                        forward;     /* request headers that pass */
 
+    relay_error_code_t               answer_code; /* the same of a whole answer */
+    ngx_str_t                        answer;
+
     relay_translation_t              translation;
     relay_output_t                   output;
     relay_stream_translation_t      *stream;      /* NULL: none so far */
 
     unsigned                         done:1;      /* written, or refused */
+    unsigned                         answered:1;
     unsigned                         streaming:1; /* stream is open */
 };
 
@@ -61,6 +65,8 @@ void ngx_http_relay_translate_headers(ngx_http_relay_ctx_t *ctx);
 /* what did not arrive as the caller wrote it, or empty */
 ngx_int_t ngx_http_relay_translate_notes(ngx_http_relay_ctx_t *ctx,
     ngx_pool_t *pool, ngx_str_t *value);
+/* in a thread: what ngx_http_relay_translate_whole() then finds done */
+void ngx_http_relay_translate_answer(ngx_http_relay_ctx_t *ctx);
 /* attempt.held, a whole answer; NGX_ABORT: attempt.failure is set; NGX_ERROR */
 ngx_int_t ngx_http_relay_translate_whole(ngx_http_relay_ctx_t *ctx);
 

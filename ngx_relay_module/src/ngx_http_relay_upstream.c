@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_relay_translate.h"
+#include "ngx_http_relay_whole.h"
 
 #include "header_line.h"
 
@@ -26,6 +27,7 @@ static ngx_int_t ngx_http_relay_create_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_reinit_request(ngx_http_request_t *r);
 static void ngx_http_relay_abort_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_process_header(ngx_http_request_t *r);
+static ngx_int_t ngx_http_relay_take_in(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_read_header(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_forget_header(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_header_lines(ngx_http_relay_ctx_t *ctx);
@@ -316,8 +318,6 @@ static ngx_int_t
 ngx_http_relay_process_header(ngx_http_request_t *r)
 {
     ngx_int_t              rc;
-    ngx_str_t              none;
-    relay_span_t           raw;
     ngx_http_upstream_t   *u;
     ngx_http_relay_ctx_t  *ctx;
     ngx_http_relay_try_t  *attempt;
@@ -327,7 +327,11 @@ ngx_http_relay_process_header(ngx_http_request_t *r)
     attempt = &ctx->attempt;
 
     attempt->received = 1;
-    ctx->entered_us = ngx_http_relay_now_us();
+
+    if (attempt->woken) {
+        attempt->woken = 0;
+        u->buffer.last--;
+    }
 
     if (attempt->late || attempt->unsent) {
 
@@ -337,16 +341,47 @@ ngx_http_relay_process_header(ngx_http_request_t *r)
         return ngx_http_relay_fail(ctx, NULL);
     }
 
+    if (attempt->answer) {
+        rc = ngx_http_relay_whole(ctx);
+
+    } else {
+        ctx->entered_us = ngx_http_relay_now_us();
+        rc = ngx_http_relay_take_in(ctx);
+    }
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (attempt->body_start) {
+        u->buffer.pos = attempt->body_start;
+        u->buffer.last = attempt->body_start;
+    }
+
+    return (rc == NGX_ABORT) ? ngx_http_relay_fail(ctx, NULL) : rc;
+}
+
+
+/* what nginx has read; as ngx_http_relay_hold() */
+
+static ngx_int_t
+ngx_http_relay_take_in(ngx_http_relay_ctx_t *ctx)
+{
+    ngx_int_t              rc;
+    ngx_str_t              none;
+    ngx_buf_t             *b;
+    relay_span_t           raw;
+    ngx_http_relay_try_t  *attempt;
+
+    attempt = &ctx->attempt;
+    b = &ctx->request->upstream->buffer;
+
     if (!attempt->header_done) {
 
         rc = ngx_http_relay_read_header(ctx);
 
         if (rc == NGX_OK) {
             rc = ngx_http_relay_judge(ctx);
-        }
-
-        if (rc == NGX_ABORT) {
-            return ngx_http_relay_fail(ctx, NULL);
         }
 
         if (rc == NGX_DECLINED) {
@@ -359,18 +394,15 @@ ngx_http_relay_process_header(ngx_http_request_t *r)
         }
     }
 
-    raw = relay_span(u->buffer.pos, u->buffer.last - u->buffer.pos);
+    raw = relay_span(b->pos, b->last - b->pos);
 
     rc = ngx_http_relay_hold(ctx, raw);
 
-    if (rc == NGX_OK) {
-        return NGX_OK;
+    if (rc == NGX_AGAIN && !attempt->recv) {
+        ngx_http_relay_take_turns(ctx, raw.len);
     }
 
-    u->buffer.pos = attempt->body_start;
-    u->buffer.last = attempt->body_start;
-
-    return (rc == NGX_ABORT) ? ngx_http_relay_fail(ctx, NULL) : rc;
+    return rc;
 }
 
 
