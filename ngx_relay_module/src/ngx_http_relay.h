@@ -6,10 +6,12 @@
  *   ngx_http_relay_config.c    files -> the first snapshot: secrets, TLS
  *   ngx_http_relay_snapshot.c  configurations in use: memory, references
  *   ngx_http_relay_store.h     configurations that come while nginx runs
- *   ngx_http_relay_handler.c   the content handler: route, plan
+ *   ngx_http_relay_handler.c   the content handler: route
  *   ngx_http_relay_presented.c the relay key as a request shows it
  *   ngx_http_relay_auth.c      relay keys: of files, of the store
- *   ngx_http_relay_body.c      reading and inflating the request body
+ *   ngx_http_relay_body.c      reading the request body
+ *   ngx_http_relay_decode.h    inflating it
+ *   ngx_http_relay_model.c     what it asks of which model, and who may answer
  *   ngx_http_relay_attempt.c   one try at a candidate: peer callbacks
  *   ngx_http_relay_request.c   the request of a try: line, headers, body
  *   ngx_http_relay_content.h   the body of a try, as its host takes it, in time
@@ -202,6 +204,8 @@ typedef struct ngx_http_relay_store_key_s   ngx_http_relay_store_key_t;
 typedef struct ngx_http_relay_translated_s  ngx_http_relay_translated_t;
 typedef struct ngx_http_relay_content_s     ngx_http_relay_content_t;
 typedef struct ngx_http_relay_offload_s     ngx_http_relay_offload_t;
+typedef struct ngx_http_relay_decoder_s     ngx_http_relay_decoder_t;
+typedef struct ngx_http_relay_read_s        ngx_http_relay_read_t;
 
 
 /* the state of one try; cleared by peer.get */
@@ -262,6 +266,9 @@ typedef struct {
     ngx_str_t                        model;       /* as the caller wrote it */
     ngx_str_t                        body;
     size_t                           body_size;
+    ngx_http_relay_decoder_t        *decoder;     /* NULL: it came as it is */
+    ngx_http_relay_read_t           *read;        /* of a thread, or NULL */
+    uint64_t                         estimate;    /* of tokens, if asked for */
     ngx_http_upstream_conf_t        *conf;
 
     ngx_str_t                        forward;     /* request headers that pass */
@@ -382,6 +389,16 @@ ngx_int_t ngx_http_relay_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_relay_dispatch(ngx_http_relay_ctx_t *ctx);
 /* the body is complete in ctx->body; ends the request on every path */
 void ngx_http_relay_body_done(ngx_http_request_t *r);
+
+ngx_int_t ngx_http_relay_random(u_char *bytes, size_t len);
+
+/* ngx_http_relay_model.c */
+
+/* the same for a request with a model */
+void ngx_http_relay_model(ngx_http_relay_ctx_t *ctx);
+/* in ctx->plan, from the pool: a copy */
+ngx_int_t ngx_http_relay_keep_plan(ngx_http_relay_ctx_t *ctx,
+    const relay_plan_t *plan);
 
 /* ngx_http_relay_auth.c */
 
@@ -557,7 +574,7 @@ ngx_int_t ngx_http_relay_send_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body);
 ngx_int_t ngx_http_relay_send_models(ngx_http_request_t *r);
 ngx_int_t ngx_http_relay_send_echo(ngx_http_request_t *r);
-/* a number of tokens that nobody has counted, marked as such */
+/* ctx->estimate, a number of tokens that nobody has counted, marked as such */
 ngx_int_t ngx_http_relay_send_estimate(ngx_http_request_t *r);
 ngx_int_t ngx_http_relay_send_empty(ngx_http_request_t *r, ngx_uint_t status);
 

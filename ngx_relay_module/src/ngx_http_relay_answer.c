@@ -7,7 +7,6 @@
 
 #include "ngx_http_relay.h"
 
-#include "token_estimate.h"
 #include "wire_headers.h"
 
 
@@ -498,7 +497,7 @@ ngx_http_relay_send_estimate(ngx_http_request_t *r)
 
     ngx_memzero(&echo, sizeof(relay_echo_t));
     echo.body = ctx->envelope.body;
-    echo.tokens = relay_token_estimate(echo.body);
+    echo.tokens = ctx->estimate;
 
     ctx->attempt.candidate = &ctx->plan->candidates[0];
 

@@ -2,15 +2,13 @@
 /*
  * The request body, whole and in memory: read piece by piece so that a body
  * of unknown length costs what it is and never a file, and so that its limit
- * is answered in the caller's dialect; then inflated if it came compressed.
+ * is answered in the caller's dialect; then inflated if it came compressed
+ * (ngx_http_relay_decode.c).
  */
 
 
-#include "ngx_http_relay.h"
-
-#include <zlib.h>
-#include <zstd.h>
-
+#include "ngx_http_relay_decode.h"
+#include "ngx_http_relay_offload.h"
 
 #define NGX_HTTP_RELAY_BODY_START  16384
 
@@ -20,16 +18,9 @@ static ngx_int_t ngx_http_relay_body_in_place(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_body_read(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_body_take(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_body_grow(ngx_http_relay_ctx_t *ctx,
-    ngx_str_t *body, size_t *size, size_t more);
+    size_t more);
 static void ngx_http_relay_body_failed(ngx_http_request_t *r, ngx_int_t rc);
 static ngx_int_t ngx_http_relay_refuse_framing(ngx_http_request_t *r);
-static ngx_int_t ngx_http_relay_body_decode(ngx_http_relay_ctx_t *ctx);
-static ngx_int_t ngx_http_relay_inflate(ngx_http_relay_ctx_t *ctx,
-    ngx_str_t *out);
-static ngx_int_t ngx_http_relay_unzstd(ngx_http_relay_ctx_t *ctx,
-    ngx_str_t *out);
-static void *ngx_http_relay_zalloc(void *opaque, u_int items, u_int size);
-static void ngx_http_relay_zfree(void *opaque, void *address);
 
 
 ngx_int_t
@@ -96,9 +87,7 @@ ngx_http_relay_body_in_place(ngx_http_relay_ctx_t *ctx)
     }
 
     if (ngx_http_relay_body_take(ctx) != NGX_OK
-        || ngx_http_relay_body_grow(ctx, &ctx->body, &ctx->body_size,
-                                    (size_t) rb->rest)
-           != NGX_OK)
+        || ngx_http_relay_body_grow(ctx, (size_t) rb->rest) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -156,7 +145,23 @@ ngx_http_relay_body_read(ngx_http_request_t *r)
     r->request_body_no_buffering = 0;
     r->read_event_handler = ngx_http_block_reading;
 
-    rc = ngx_http_relay_body_decode(ctx);
+    rc = ngx_http_relay_decode(ctx);
+
+    if (rc == NGX_AGAIN) {
+        ngx_http_relay_watch_caller(r);
+        return;
+    }
+
+    ngx_http_relay_body_decoded(ctx, rc);
+}
+
+
+void
+ngx_http_relay_body_decoded(ngx_http_relay_ctx_t *ctx, ngx_int_t rc)
+{
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
 
     if (rc != NGX_OK) {
         ngx_http_relay_body_failed(r, rc);
@@ -208,9 +213,7 @@ ngx_http_relay_body_take(ngx_http_relay_ctx_t *ctx)
 
         if (n) {
 
-            if (ngx_http_relay_body_grow(ctx, &ctx->body, &ctx->body_size, n)
-                != NGX_OK)
-            {
+            if (ngx_http_relay_body_grow(ctx, n) != NGX_OK) {
                 return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
             }
 
@@ -231,50 +234,51 @@ ngx_http_relay_body_take(ngx_http_relay_ctx_t *ctx)
 }
 
 
-/* room for `more` bytes behind body, within relay_max_body_size */
+/* room for `more` bytes behind ctx->body, within relay_max_body_size */
 
 static ngx_int_t
-ngx_http_relay_body_grow(ngx_http_relay_ctx_t *ctx, ngx_str_t *body,
-    size_t *size, size_t more)
+ngx_http_relay_body_grow(ngx_http_relay_ctx_t *ctx, size_t more)
 {
     u_char                     *p;
     size_t                      wanted;
+    ngx_str_t                  *body;
+    ngx_http_request_t         *r;
     ngx_http_relay_loc_conf_t  *rlcf;
 
-    rlcf = ngx_http_get_module_loc_conf(ctx->request, ngx_relay_module);
+    r = ctx->request;
+    body = &ctx->body;
+    rlcf = ngx_http_get_module_loc_conf(r, ngx_relay_module);
 
     if (more > rlcf->max_body_size - body->len) {
         return NGX_DECLINED;
     }
 
-    if (more <= *size - body->len) {
+    if (more <= ctx->body_size - body->len) {
         return NGX_OK;
     }
 
-    if (*size == 0 && body == &ctx->body
-        && ctx->request->headers_in.content_length_n > 0)
-    {
-        wanted = (size_t) ctx->request->headers_in.content_length_n;
+    if (ctx->body_size == 0 && r->headers_in.content_length_n > 0) {
+        wanted = (size_t) r->headers_in.content_length_n;
 
     } else {
-        wanted = ngx_max(*size * 2, NGX_HTTP_RELAY_BODY_START);
+        wanted = ngx_max(ctx->body_size * 2, NGX_HTTP_RELAY_BODY_START);
     }
 
     wanted = ngx_max(wanted, body->len + more);
     wanted = ngx_min(wanted, rlcf->max_body_size);
 
-    p = ngx_pnalloc(ctx->request->pool, wanted);
+    p = ngx_pnalloc(r->pool, wanted);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     if (body->data) {
         ngx_memcpy(p, body->data, body->len);
-        (void) ngx_pfree(ctx->request->pool, body->data);
+        (void) ngx_pfree(r->pool, body->data);
     }
 
     body->data = p;
-    *size = wanted;
+    ctx->body_size = wanted;
 
     return NGX_OK;
 }
@@ -340,186 +344,4 @@ ngx_http_relay_refuse_framing(ngx_http_request_t *r)
     r->keepalive = 0;
 
     return ngx_http_relay_refuse(r, &error);
-}
-
-
-static ngx_int_t
-ngx_http_relay_body_decode(ngx_http_relay_ctx_t *ctx)
-{
-    ngx_int_t         rc;
-    ngx_str_t         decoded;
-    relay_span_t      coding;
-    ngx_table_elt_t  *h;
-
-    h = ngx_http_relay_request_header(ctx->request, "content-encoding",
-                                      sizeof("content-encoding") - 1);
-
-    if (h == NULL || ctx->body.len == 0
-        || ctx->match.operation == RELAY_OP_NONE)
-    {
-        return NGX_OK;
-    }
-
-    coding = ngx_http_relay_span(&h->value);
-    ngx_str_null(&decoded);
-
-    if (relay_span_case_eq(coding, RELAY_SPAN("identity"))) {
-        return NGX_OK;
-    }
-
-    if (relay_span_case_eq(coding, RELAY_SPAN("gzip"))
-        || relay_span_case_eq(coding, RELAY_SPAN("deflate")))
-    {
-        rc = ngx_http_relay_inflate(ctx, &decoded);
-
-    } else if (relay_span_case_eq(coding, RELAY_SPAN("zstd"))) {
-        rc = ngx_http_relay_unzstd(ctx, &decoded);
-
-    } else {
-        rc = NGX_HTTP_UNSUPPORTED_MEDIA_TYPE;
-    }
-
-    ctx->body = decoded;
-    ctx->inflating = 1;
-
-    return rc;
-}
-
-
-static ngx_int_t
-ngx_http_relay_inflate(ngx_http_relay_ctx_t *ctx, ngx_str_t *out)
-{
-    int         rc;
-    size_t      size;
-    z_stream    zs;
-    ngx_int_t   grown;
-
-    ngx_memzero(&zs, sizeof(z_stream));
-
-    zs.zalloc = ngx_http_relay_zalloc;
-    zs.zfree = ngx_http_relay_zfree;
-    zs.opaque = ctx->request->pool;
-    zs.next_in = ctx->body.data;
-    zs.avail_in = ctx->body.len;
-
-    /* 32: gzip or zlib, told apart by their headers */
-
-    if (inflateInit2(&zs, MAX_WBITS + 32) != Z_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    size = 0;
-    rc = Z_OK;
-
-    do {
-        grown = ngx_http_relay_body_grow(ctx, out, &size, 1);
-
-        if (grown != NGX_OK) {
-            break;
-        }
-
-        zs.next_out = out->data + out->len;
-        zs.avail_out = size - out->len;
-
-        rc = inflate(&zs, Z_NO_FLUSH);
-
-        out->len = size - zs.avail_out;
-
-    } while (rc == Z_OK);
-
-    (void) inflateEnd(&zs);
-
-    if (grown == NGX_DECLINED) {
-        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
-    }
-
-    if (grown != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    return (rc == Z_STREAM_END && zs.avail_in == 0)
-           ? NGX_OK : NGX_HTTP_UNSUPPORTED_MEDIA_TYPE;
-}
-
-
-static ngx_int_t
-ngx_http_relay_unzstd(ngx_http_relay_ctx_t *ctx, ngx_str_t *out)
-{
-    size_t           left, size;
-    ngx_int_t        rc;
-    ZSTD_DStream    *zs;
-    ZSTD_inBuffer    in;
-    ZSTD_outBuffer   to;
-
-    zs = ZSTD_createDStream();
-    if (zs == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    /* a window that no honest client needs would be allocated up front */
-
-    (void) ZSTD_DCtx_setParameter(zs, ZSTD_d_windowLogMax, 25);
-
-    in.src = ctx->body.data;
-    in.size = ctx->body.len;
-    in.pos = 0;
-
-    size = 0;
-    rc = NGX_HTTP_UNSUPPORTED_MEDIA_TYPE;
-
-    for ( ;; ) {
-
-        switch (ngx_http_relay_body_grow(ctx, out, &size, 1)) {
-        case NGX_OK:
-            break;
-        case NGX_DECLINED:
-            rc = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
-            goto done;
-        default:
-            rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
-            goto done;
-        }
-
-        to.dst = out->data;
-        to.size = size;
-        to.pos = out->len;
-
-        left = ZSTD_decompressStream(zs, &to, &in);
-
-        if (ZSTD_isError(left)) {
-            break;
-        }
-
-        out->len = to.pos;
-
-        if (left == 0 && in.pos == in.size) {
-            rc = NGX_OK;
-            break;
-        }
-
-        if (in.pos == in.size && to.pos < to.size) {
-            /* cut short */
-            break;
-        }
-    }
-
-done:
-
-    (void) ZSTD_freeDStream(zs);
-
-    return rc;
-}
-
-
-static void *
-ngx_http_relay_zalloc(void *opaque, u_int items, u_int size)
-{
-    return ngx_palloc(opaque, items * size);
-}
-
-
-static void
-ngx_http_relay_zfree(void *opaque, void *address)
-{
-    (void) ngx_pfree(opaque, address);
 }

@@ -90,8 +90,6 @@ ngx_http_relay_content_ahead_done(ngx_http_relay_ctx_t *ctx)
         }
     }
 
-    ctx->request->write_event_handler = ngx_http_request_empty_handler;
-
     ngx_http_relay_upstream_start(ctx->request);
 }
 

@@ -3,12 +3,11 @@
  * The content handler: what is asked, by whom, and who may answer. Decides
  * before the body is read whatever the header decides.
  *
- *   match path -> authenticate -> read body -> envelope -> plan -> attempts
+ *   match path -> authenticate -> read body -> model -> attempts
  */
 
 
-#include "ngx_http_relay_content.h"
-#include "ngx_http_relay_translate.h"
+#include "ngx_http_relay.h"
 
 #include <openssl/rand.h>
 
@@ -18,7 +17,6 @@ static ngx_int_t ngx_http_relay_pin(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_unpin(void *data);
 static ngx_int_t ngx_http_relay_request_id(ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_hex(u_char *to, u_char *bytes, size_t len);
-static ngx_int_t ngx_http_relay_random(u_char *bytes, size_t len);
 static void ngx_http_relay_route_path(ngx_http_relay_ctx_t *ctx);
 static relay_span_t ngx_http_relay_raw_path(ngx_http_request_t *r);
 static relay_span_t ngx_http_relay_strip_location(ngx_http_request_t *r,
@@ -28,14 +26,7 @@ static ngx_int_t ngx_http_relay_refused_by_nginx(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_greeting(ngx_http_relay_ctx_t *ctx);
 static ngx_uint_t ngx_http_relay_dot_segments(relay_span_t path);
 static ngx_uint_t ngx_http_relay_is_json_request(ngx_http_request_t *r);
-static ngx_int_t ngx_http_relay_keep_plan(ngx_http_relay_ctx_t *ctx,
-    const relay_plan_t *plan);
 static void ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx);
-static relay_error_code_t ngx_http_relay_read_envelope(
-    ngx_http_relay_ctx_t *ctx, relay_buf_t *scratch, relay_error_t *error);
-static ngx_uint_t ngx_http_relay_estimates(ngx_http_relay_ctx_t *ctx,
-    relay_error_t *error);
-static void ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx);
 
 
 ngx_int_t
@@ -208,7 +199,7 @@ ngx_http_relay_hex(u_char *to, u_char *bytes, size_t len)
 
 /* from a store of random bytes, filled 4 KB at a time, one per worker */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_relay_random(u_char *bytes, size_t len)
 {
     static u_char      store[4096];
@@ -574,28 +565,7 @@ ngx_http_relay_body_done(ngx_http_request_t *r)
         return;
     }
 
-    ngx_http_relay_pass_model(ctx);
-}
-
-
-/* of a plan, only the candidates that there are */
-
-static ngx_int_t
-ngx_http_relay_keep_plan(ngx_http_relay_ctx_t *ctx, const relay_plan_t *plan)
-{
-    size_t  size;
-
-    size = offsetof(relay_plan_t, candidates)
-           + plan->count * sizeof(relay_candidate_t);
-
-    ctx->plan = ngx_palloc(ctx->request->pool, size);
-    if (ctx->plan == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(ctx->plan, plan, size);
-
-    return NGX_OK;
+    ngx_http_relay_model(ctx);
 }
 
 
@@ -630,121 +600,4 @@ ngx_http_relay_pass_unknown(ngx_http_relay_ctx_t *ctx)
     }
 
     ngx_http_relay_upstream_start(r);
-}
-
-
-static relay_error_code_t
-ngx_http_relay_read_envelope(ngx_http_relay_ctx_t *ctx, relay_buf_t *scratch,
-    relay_error_t *error)
-{
-    relay_span_t  body;
-
-    body = ngx_http_relay_span(&ctx->body);
-
-    if (ctx->match.model.len) {
-        return relay_envelope_read_path(body, ctx->match.model,
-                                        ctx->match.streaming, &ctx->envelope,
-                                        scratch, error);
-    }
-
-    return relay_envelope_read(body, &ctx->envelope, scratch, error);
-}
-
-
-/*
- * Tokens are to be counted for a model whose hosts do not count them, and could
- * generate: an estimate is better than nothing.
- */
-
-static ngx_uint_t
-ngx_http_relay_estimates(ngx_http_relay_ctx_t *ctx, relay_error_t *error)
-{
-    u_char         text[RELAY_ENVELOPE_SCRATCH];
-    relay_buf_t    scratch;
-    relay_plan_t   plan;
-    relay_error_t  ignored;
-
-    if (error->code != RELAY_ERR_FORMAT_UNAVAILABLE
-        || ctx->match.operation != RELAY_OP_AUXILIARY
-        || ctx->match.echo == NULL)
-    {
-        return 0;
-    }
-
-    scratch = relay_buf(text, sizeof(text));
-
-    return relay_route_plan(ctx->snapshot->config, ctx->key,
-                            ctx->envelope.model_name, ctx->match.wire,
-                            RELAY_OP_GENERATE, 0, &plan, &scratch, &ignored)
-           == RELAY_ERR_NONE
-           && ngx_http_relay_keep_plan(ctx, &plan) == NGX_OK;
-}
-
-
-static void
-ngx_http_relay_pass_model(ngx_http_relay_ctx_t *ctx)
-{
-    u_char               text[RELAY_ENVELOPE_SCRATCH];
-    uint64_t             random;
-    relay_buf_t          scratch;
-    relay_plan_t         plan;
-    relay_error_t        error;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    ngx_memzero(&error, sizeof(relay_error_t));
-    scratch = relay_buf(text, sizeof(text));
-
-    if (ngx_http_relay_random((u_char *) &random, sizeof(random)) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    if (ngx_http_relay_read_envelope(ctx, &scratch, &error) != RELAY_ERR_NONE)
-    {
-        ngx_http_finalize_request(r, ngx_http_relay_refuse(r, &error));
-        return;
-    }
-
-    /* the name outlives this frame: in the log, in the plan */
-
-    ctx->model.len = ctx->envelope.model_name.len;
-    ctx->model.data = ngx_pnalloc(r->pool, ctx->model.len + 1);
-
-    if (ctx->model.data == NULL) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    ngx_memcpy(ctx->model.data, ctx->envelope.model_name.base,
-               ctx->model.len);
-    ctx->envelope.model_name = ngx_http_relay_span(&ctx->model);
-
-    scratch = relay_buf(text, sizeof(text));
-
-    if (relay_route_plan(ctx->snapshot->config, ctx->key,
-                         ctx->envelope.model_name, ctx->match.wire,
-                         ctx->match.operation, random, &plan, &scratch, &error)
-        != RELAY_ERR_NONE)
-    {
-        ngx_http_finalize_request(r, ngx_http_relay_estimates(ctx, &error)
-                                     ? ngx_http_relay_send_estimate(r)
-                                     : ngx_http_relay_refuse(r, &error));
-        return;
-    }
-
-    if (ngx_http_relay_keep_plan(ctx, &plan) != NGX_OK) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    if (ctx->plan->candidates[0].host->echo) {
-        ngx_http_finalize_request(r, ngx_http_relay_send_echo(r));
-        return;
-    }
-
-    if (ngx_http_relay_content_ahead(ctx) != NGX_AGAIN) {
-        ngx_http_relay_upstream_start(r);
-    }
 }

@@ -7,7 +7,15 @@
 #include "ngx_http_relay.h"
 #include "ngx_http_relay_store.h"
 
+#include <malloc.h>
 #include <sys/prctl.h>
+
+
+/* allocations of this size are given back when they are freed */
+#define NGX_HTTP_RELAY_MALLOC_LARGE  (1024 * 1024)
+
+/* what is free at the end of a heap stays for the next request */
+#define NGX_HTTP_RELAY_MALLOC_KEPT   (2 * 1024 * 1024)
 
 
 static void *ngx_http_relay_create_main_conf(ngx_conf_t *cf);
@@ -21,6 +29,7 @@ static ngx_int_t ngx_http_relay_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_relay_upstream_conf(ngx_conf_t *cf,
     ngx_http_relay_main_conf_t *rmcf);
 static ngx_int_t ngx_http_relay_init_process(ngx_cycle_t *cycle);
+static void ngx_http_relay_limit_malloc(void);
 static void ngx_http_relay_exit_process(ngx_cycle_t *cycle);
 
 
@@ -449,6 +458,7 @@ ngx_http_relay_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    ngx_http_relay_limit_malloc();
     ngx_http_relay_drain_init(cycle);
 
     if (ngx_http_relay_endpoint_init_worker(cycle, rmcf) != NGX_OK
@@ -458,6 +468,23 @@ ngx_http_relay_init_process(ngx_cycle_t *cycle)
     }
 
     return ngx_http_relay_store_init_worker(cycle, rmcf);
+}
+
+
+/*
+ * Each thread has a heap of its own. Left to itself, malloc() learns from the
+ * first long body to keep as much of all of them.
+ */
+
+static void
+ngx_http_relay_limit_malloc(void)
+{
+#if (defined M_MMAP_THRESHOLD && defined M_TRIM_THRESHOLD)
+
+    (void) mallopt(M_MMAP_THRESHOLD, NGX_HTTP_RELAY_MALLOC_LARGE);
+    (void) mallopt(M_TRIM_THRESHOLD, NGX_HTTP_RELAY_MALLOC_KEPT);
+
+#endif
 }
 
 
