@@ -146,8 +146,9 @@ typedef struct {
     ngx_resolver_t                  *resolver;
     ngx_msec_t                       resolver_timeout;
 
+    ngx_str_t                        thread_pool; /* its name; empty: default */
 #if (NGX_THREADS)
-    ngx_thread_pool_t               *threads;     /* for what takes milliseconds */
+    ngx_thread_pool_t               *threads;     /* NULL: none is to be used */
 #endif
 
     ngx_uint_t                       keepalive;   /* idle connections a worker */
@@ -266,6 +267,7 @@ typedef struct {
     ngx_str_t                        model;       /* as the caller wrote it */
     ngx_str_t                        body;
     size_t                           body_size;
+    ngx_pool_t                      *body_pool;   /* of a large one, or NULL */
     ngx_http_relay_decoder_t        *decoder;     /* NULL: it came as it is */
     ngx_http_relay_read_t           *read;        /* of a thread, or NULL */
     uint64_t                         estimate;    /* of tokens, if asked for */

@@ -19,6 +19,9 @@ static void ngx_http_relay_body_read(ngx_http_request_t *r);
 static ngx_int_t ngx_http_relay_body_take(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_body_grow(ngx_http_relay_ctx_t *ctx,
     size_t more);
+static ngx_pool_t *ngx_http_relay_body_pool(ngx_http_relay_ctx_t *ctx,
+    size_t size);
+static void ngx_http_relay_body_cleanup(void *data);
 static void ngx_http_relay_body_failed(ngx_http_request_t *r, ngx_int_t rc);
 static ngx_int_t ngx_http_relay_refuse_framing(ngx_http_request_t *r);
 
@@ -242,6 +245,7 @@ ngx_http_relay_body_grow(ngx_http_relay_ctx_t *ctx, size_t more)
     u_char                     *p;
     size_t                      wanted;
     ngx_str_t                  *body;
+    ngx_pool_t                 *pool, *old;
     ngx_http_request_t         *r;
     ngx_http_relay_loc_conf_t  *rlcf;
 
@@ -267,20 +271,65 @@ ngx_http_relay_body_grow(ngx_http_relay_ctx_t *ctx, size_t more)
     wanted = ngx_max(wanted, body->len + more);
     wanted = ngx_min(wanted, rlcf->max_body_size);
 
-    p = ngx_pnalloc(r->pool, wanted);
+    old = ngx_http_relay_body_pool(ctx, ctx->body_size);
+    pool = ngx_http_relay_body_pool(ctx, wanted);
+    p = pool ? ngx_pnalloc(pool, wanted) : NULL;
+
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     if (body->data) {
         ngx_memcpy(p, body->data, body->len);
-        (void) ngx_pfree(r->pool, body->data);
+        (void) ngx_pfree(old, body->data);
     }
 
     body->data = p;
     ctx->body_size = wanted;
 
     return NGX_OK;
+}
+
+
+/* a large body has a pool of its own, so that a thread can give it back */
+
+static ngx_pool_t *
+ngx_http_relay_body_pool(ngx_http_relay_ctx_t *ctx, size_t size)
+{
+    ngx_pool_t          *pool;
+    ngx_pool_cleanup_t  *cln;
+
+    pool = ctx->request->pool;
+
+    if (size < NGX_HTTP_RELAY_LARGE) {
+        return pool;
+    }
+
+    if (ctx->body_pool == NULL) {
+
+        cln = ngx_pool_cleanup_add(pool, 0);
+        if (cln == NULL) {
+            return NULL;
+        }
+
+        ctx->body_pool = ngx_create_pool(NGX_MIN_POOL_SIZE, pool->log);
+
+        if (ctx->body_pool) {
+            cln->handler = ngx_http_relay_body_cleanup;
+            cln->data = ctx;
+        }
+    }
+
+    return ctx->body_pool;
+}
+
+
+static void
+ngx_http_relay_body_cleanup(void *data)
+{
+    ngx_http_relay_ctx_t *ctx = data;
+
+    ngx_http_relay_discard(ctx->rmcf, ctx->body_pool);
 }
 
 

@@ -83,6 +83,7 @@ ngx_http_relay_content_ahead_done(ngx_http_relay_ctx_t *ctx)
     if (ctx->content->translated
         && ngx_http_relay_translate_refused(ctx) == NGX_DECLINED)
     {
+        ctx->attempt.candidate = ctx->content->candidate;
         ctx->candidate++;
 
         if (ngx_http_relay_content_ahead(ctx) == NGX_AGAIN) {

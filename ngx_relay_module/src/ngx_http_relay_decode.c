@@ -30,6 +30,7 @@ typedef ngx_int_t (*ngx_http_relay_decode_pt)(
 
 struct ngx_http_relay_decoder_s {
     ngx_http_relay_decode_pt         decode;
+    ngx_http_relay_main_conf_t      *rmcf;
     ngx_pool_t                      *pool;        /* its own: a thread uses it */
 
     ngx_str_t                        out;
@@ -163,6 +164,7 @@ ngx_http_relay_decoder_create(ngx_http_relay_ctx_t *ctx,
 
     ctx->decoder = decoder;
     decoder->decode = decode;
+    decoder->rmcf = ctx->rmcf;
     decoder->max = rlcf->max_body_size;
 
     decoder->pool = ngx_create_pool(NGX_HTTP_RELAY_BLOCK, r->connection->log);
@@ -225,7 +227,14 @@ ngx_http_relay_decoder_cleanup(void *data)
 
     ngx_http_relay_decoder_close(decoder);
 
-    if (decoder->pool) {
+    if (decoder->pool == NULL) {
+        return;
+    }
+
+    if (decoder->size >= NGX_HTTP_RELAY_LARGE) {
+        ngx_http_relay_discard(decoder->rmcf, decoder->pool);
+
+    } else {
         ngx_destroy_pool(decoder->pool);
     }
 }

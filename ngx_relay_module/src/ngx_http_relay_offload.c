@@ -31,11 +31,21 @@ struct ngx_http_relay_offload_s {
 };
 
 
+/* a pool of megabytes on its way to the kernel, which takes a while for each */
+
+typedef struct {
+    ngx_thread_task_t                task;
+    ngx_pool_t                      *pool;
+} ngx_http_relay_discarded_t;
+
+
 static ngx_http_relay_offload_t *ngx_http_relay_offload_create(
     ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_offload_cleanup(void *data);
 static void ngx_http_relay_offload_thread(void *data, ngx_log_t *log);
 static void ngx_http_relay_offload_event(ngx_event_t *ev);
+static void ngx_http_relay_discard_thread(void *data, ngx_log_t *log);
+static void ngx_http_relay_discard_event(ngx_event_t *ev);
 
 #endif
 
@@ -211,3 +221,62 @@ ngx_http_relay_watch_caller(ngx_http_request_t *r)
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 }
+
+
+void
+ngx_http_relay_discard(ngx_http_relay_main_conf_t *rmcf, ngx_pool_t *pool)
+{
+#if (NGX_THREADS)
+
+    ngx_http_relay_discarded_t  *discarded;
+
+    if (rmcf->threads) {
+
+        /* the log of a request does not last as long */
+
+        pool->log = ngx_cycle->log;
+
+        discarded = ngx_calloc(sizeof(ngx_http_relay_discarded_t), pool->log);
+
+        if (discarded) {
+            discarded->pool = pool;
+            discarded->task.ctx = discarded;
+            discarded->task.handler = ngx_http_relay_discard_thread;
+            discarded->task.event.data = discarded;
+            discarded->task.event.handler = ngx_http_relay_discard_event;
+            discarded->task.event.log = pool->log;
+
+            if (ngx_thread_task_post(rmcf->threads, &discarded->task)
+                == NGX_OK)
+            {
+                return;
+            }
+
+            ngx_free(discarded);
+        }
+    }
+
+#endif
+
+    ngx_destroy_pool(pool);
+}
+
+
+#if (NGX_THREADS)
+
+static void
+ngx_http_relay_discard_thread(void *data, ngx_log_t *log)
+{
+    ngx_http_relay_discarded_t *discarded = data;
+
+    ngx_destroy_pool(discarded->pool);
+}
+
+
+static void
+ngx_http_relay_discard_event(ngx_event_t *ev)
+{
+    ngx_free(ev->data);
+}
+
+#endif

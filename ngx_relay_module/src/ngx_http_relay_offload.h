@@ -12,6 +12,10 @@
 #include "ngx_http_relay.h"
 
 
+/* giving back as much takes too long, too */
+#define NGX_HTTP_RELAY_LARGE  (1024 * 1024)
+
+
 typedef void (*ngx_http_relay_offload_pt)(ngx_http_relay_ctx_t *ctx);
 
 
@@ -26,6 +30,10 @@ ngx_int_t ngx_http_relay_offload(ngx_http_relay_ctx_t *ctx,
     ngx_http_relay_offload_pt work, ngx_http_relay_offload_pt done);
 /* whether a thread is at work for this request */
 ngx_uint_t ngx_http_relay_offloaded(ngx_http_relay_ctx_t *ctx);
+
+/* destroys a pool that has no cleanup handlers; in a thread, if there is one */
+void ngx_http_relay_discard(ngx_http_relay_main_conf_t *rmcf,
+    ngx_pool_t *pool);
 
 /* while nothing is sent or received, a caller who leaves is noticed */
 void ngx_http_relay_watch_caller(ngx_http_request_t *r);

@@ -14,6 +14,7 @@
  */
 
 
+#include "ngx_http_relay_offload.h"
 #include "ngx_http_relay_translate.h"
 
 #include "candidate_target.h"
@@ -43,6 +44,8 @@ static void ngx_http_relay_translated_write(
 static ngx_http_relay_translated_t *ngx_http_relay_translated_create(
     ngx_http_relay_ctx_t *ctx);
 static void ngx_http_relay_translated_cleanup(void *data);
+static void ngx_http_relay_translated_discard(
+    ngx_http_relay_translated_t *translated, ngx_pool_t *pool);
 static ngx_int_t ngx_http_relay_translated_renew(
     ngx_http_relay_translated_t *translated, size_t size);
 static void *ngx_http_relay_translated_alloc(void *owner, size_t size);
@@ -347,6 +350,9 @@ ngx_http_relay_translated_create(ngx_http_relay_ctx_t *ctx)
     translated->stream = NULL;
     translated->streaming = 0;
 
+    ngx_str_null(&translated->body);
+    ngx_str_null(&translated->answer);
+
     cln->handler = ngx_http_relay_translated_cleanup;
     cln->data = translated;
 
@@ -371,9 +377,25 @@ ngx_http_relay_translated_cleanup(void *data)
     }
 
     if (translated->pool) {
-        ngx_destroy_pool(translated->pool);
+        ngx_http_relay_translated_discard(translated, translated->pool);
         translated->pool = NULL;
     }
+}
+
+
+static void
+ngx_http_relay_translated_discard(ngx_http_relay_translated_t *translated,
+    ngx_pool_t *pool)
+{
+    if (translated->body.len + translated->answer.len >= NGX_HTTP_RELAY_LARGE) {
+        ngx_http_relay_discard(translated->ctx->rmcf, pool);
+
+    } else {
+        ngx_destroy_pool(pool);
+    }
+
+    ngx_str_null(&translated->body);
+    ngx_str_null(&translated->answer);
 }
 
 
@@ -618,10 +640,9 @@ ngx_http_relay_translate_settle(ngx_http_relay_ctx_t *ctx)
     rc = relay_translation_keep(&translated->translation, &translated->arena)
          ? NGX_OK : NGX_ERROR;
 
-    ngx_str_null(&translated->body);
     ngx_str_null(&translated->forward);
 
-    ngx_destroy_pool(old);
+    ngx_http_relay_translated_discard(translated, old);
 
     return rc;
 }

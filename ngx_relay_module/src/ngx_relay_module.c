@@ -26,6 +26,8 @@ static char *ngx_http_relay_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static char *ngx_http_relay_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_http_relay_postconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_relay_threads(ngx_conf_t *cf,
+    ngx_http_relay_main_conf_t *rmcf);
 static ngx_int_t ngx_http_relay_upstream_conf(ngx_conf_t *cf,
     ngx_http_relay_main_conf_t *rmcf);
 static ngx_int_t ngx_http_relay_init_process(ngx_cycle_t *cycle);
@@ -159,6 +161,13 @@ static ngx_command_t  ngx_http_relay_commands[] = {
       ngx_conf_set_flag_slot,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_relay_main_conf_t, core_dumps),
+      NULL },
+
+    { ngx_string("relay_thread_pool"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_http_relay_main_conf_t, thread_pool),
       NULL },
 
       ngx_null_command
@@ -351,16 +360,8 @@ ngx_http_relay_postconfiguration(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-#if (NGX_THREADS)
-
-    rmcf->threads = ngx_thread_pool_add(cf, NULL);
-    if (rmcf->threads == NULL) {
-        return NGX_ERROR;
-    }
-
-#endif
-
-    if (ngx_http_relay_upstream_conf(cf, rmcf) != NGX_OK
+    if (ngx_http_relay_threads(cf, rmcf) != NGX_OK
+        || ngx_http_relay_upstream_conf(cf, rmcf) != NGX_OK
         || ngx_http_relay_resolver(cf, rmcf) != NGX_OK
         || ngx_http_relay_store_init_conf(cf, rmcf) != NGX_OK)
     {
@@ -368,6 +369,40 @@ ngx_http_relay_postconfiguration(ngx_conf_t *cf)
     }
 
     return ngx_http_relay_config_load(cf, rmcf);
+}
+
+
+/* without threads, by nginx's build or by choice, the worker does all itself */
+
+static ngx_int_t
+ngx_http_relay_threads(ngx_conf_t *cf, ngx_http_relay_main_conf_t *rmcf)
+{
+    ngx_str_t  *name;
+
+    name = &rmcf->thread_pool;
+
+    if (name->len == 3 && ngx_strncmp(name->data, "off", 3) == 0) {
+        return NGX_OK;
+    }
+
+#if (NGX_THREADS)
+
+    rmcf->threads = ngx_thread_pool_add(cf, name->len ? name : NULL);
+
+    return rmcf->threads ? NGX_OK : NGX_ERROR;
+
+#else
+
+    if (name->len) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"relay_thread_pool\" needs an nginx that was built "
+                      "with threads");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+
+#endif
 }
 
 

@@ -249,7 +249,7 @@ sub _log_format {
         upstream_status => 'upstream_status', upstream_addr => 'upstream_addr');
     if ($self->{module}) {
         $field{$_} = "relay_$_" for qw(request_id key_id policy model host attempts input_tokens
-            output_tokens cached_tokens finish_reason dropped first_token_ms overhead_us error);
+            output_tokens cached_tokens finish_reason dropped first_token_ms overhead_us thread_us error);
     }
     return '{' . join(',', map { "\"$_\":\"\$$field{$_}\"" } sort keys %field) . '}';
 }
