@@ -347,7 +347,7 @@ typedef struct relay_choice_s {
 
 typedef struct {
     const relay_codec_t *origin;
-    relay_span_t id; /* may be empty */
+    relay_span_t id; /* the upstream's; may be empty */
     relay_span_t model;
     uint64_t created_s; /* 0: unknown */
     relay_choice_t *choices;
@@ -396,7 +396,7 @@ typedef struct {
     unsigned block;
     relay_block_kind_t block_kind; /* BLOCK, DELTA, STOP */
 
-    relay_span_t id; /* START: the answer's id; BLOCK: the call's */
+    relay_span_t id; /* START: the upstream's of the answer; BLOCK: the call's */
     relay_span_t model;
     uint64_t created_s;
     relay_span_t service_tier;

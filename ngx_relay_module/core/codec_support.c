@@ -419,6 +419,19 @@ bool relay_codec_holds(relay_span_t text, relay_span_t part)
     return false;
 }
 
+/* ---- ids ----------------------------------------------------------------- */
+
+void relay_codec_put_answer_id(relay_buf_t *out, const relay_translation_t *translation,
+                               relay_span_t prefix, relay_span_t id)
+{
+    if (id.len != 0 && relay_codec_own(translation->caller, translation->upstream)) {
+        relay_buf_put(out, id);
+        return;
+    }
+    relay_buf_put(out, prefix);
+    relay_buf_put(out, translation->request_id);
+}
+
 /* ---- words --------------------------------------------------------------- */
 
 static const relay_span_t efforts[RELAY_EFFORTS] = {

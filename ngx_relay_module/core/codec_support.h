@@ -133,6 +133,14 @@ bool relay_codec_blank(relay_span_t text);
 /* Whether part, which is not empty, is somewhere in text, in letters of either case. */
 bool relay_codec_holds(relay_span_t text, relay_span_t part);
 
+/*
+ * The id of the answer, the content of a string: the caller's prefix and the request's
+ * id. Those of other formats look different, and a provider may use one twice, by which
+ * clients take two answers for one. Between two sides of one format the provider's.
+ */
+void relay_codec_put_answer_id(relay_buf_t *out, const relay_translation_t *translation,
+                               relay_span_t prefix, relay_span_t id);
+
 /* ---- tool calls ---------------------------------------------------------- */
 
 /* Arguments as the content of a string (with its quotes), without white space

@@ -570,9 +570,6 @@ static bool is_error(relay_translation_t *translation, relay_span_t body)
 /* What the upstream's format does not give. */
 static void complete(relay_translation_t *translation, relay_response_t *response)
 {
-    if (response->id.len == 0) {
-        response->id = translation->request_id;
-    }
     if (response->model.len == 0) {
         response->model = translation->model;
     }

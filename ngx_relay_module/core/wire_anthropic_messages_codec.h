@@ -10,6 +10,9 @@
 
 extern const relay_codec_t relay_codec_anthropic_messages;
 
+/* What the id of an answer begins with. */
+#define RELAY_MESSAGES_ID RELAY_SPAN("msg_")
+
 /* A tool's name is at most so long; the limit of older models, which all take. */
 enum { RELAY_MESSAGES_NAME_MAX = 64, RELAY_MESSAGES_ID_MAX = 128 };
 

@@ -291,9 +291,9 @@ relay_error_code_t relay_messages_write_response(relay_translation_t *translatio
     size_t index = 0;
 
     writing.own = relay_codec_own(response->origin, &relay_codec_anthropic_messages);
-    RELAY_PUT(out, "{\"id\":");
-    relay_codec_put_string(out, response->id);
-    RELAY_PUT(out, ",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
+    RELAY_PUT(out, "{\"id\":\"");
+    relay_codec_put_answer_id(out, translation, RELAY_MESSAGES_ID, response->id);
+    RELAY_PUT(out, "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
     relay_codec_put_string(out, response->model);
     RELAY_PUT(out, ",\"content\":[");
     for (const relay_block_t *block = response->choices->blocks; block != NULL;

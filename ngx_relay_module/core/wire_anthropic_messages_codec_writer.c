@@ -43,8 +43,7 @@ static void put_start(relay_writer_t *writer, relay_buf_t *out, const relay_stre
 
     PUT_HEAD(out, "message_start");
     RELAY_PUT(out, ",\"message\":{\"id\":\"");
-    relay_buf_put(out, event->id.len != 0 ? event->id : RELAY_SPAN("msg_"));
-    relay_buf_put(out, event->id.len != 0 ? relay_span(NULL, 0) : translation->request_id);
+    relay_codec_put_answer_id(out, translation, RELAY_MESSAGES_ID, event->id);
     RELAY_PUT(out, "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
     relay_codec_put_string(out, event->model.len != 0 ? event->model : translation->model);
     RELAY_PUT(out, ",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":");

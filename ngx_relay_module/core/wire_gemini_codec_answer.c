@@ -508,8 +508,8 @@ relay_error_code_t relay_gemini_write_response(relay_translation_t *translation,
     relay_gemini_put_usage(out, &response->usage);
     RELAY_PUT(out, ",\"modelVersion\":");
     relay_codec_put_string(out, response->model);
-    RELAY_PUT(out, ",\"responseId\":");
-    relay_codec_put_string(out, response->id);
-    RELAY_PUT(out, "}");
+    RELAY_PUT(out, ",\"responseId\":\"");
+    relay_codec_put_answer_id(out, translation, relay_span(NULL, 0), response->id);
+    RELAY_PUT(out, "\"}");
     return translation->error.code;
 }

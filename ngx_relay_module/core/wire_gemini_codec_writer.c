@@ -41,7 +41,6 @@ static void make_tail(relay_writer_t *writer, const relay_stream_event_t *event)
     state_t *state = state_of(writer);
     const relay_translation_t *translation = writer->translation;
     relay_buf_t tail = relay_buf(state->tail, sizeof(state->tail));
-    bool short_id = event->id.len != 0 && event->id.len <= 160;
     bool short_model = event->model.len != 0 && event->model.len <= 256;
 
     RELAY_PUT(&tail, ",\"modelVersion\":\"");
@@ -49,9 +48,8 @@ static void make_tail(relay_writer_t *writer, const relay_stream_event_t *event)
                          : translation->model.len <= 256 ? translation->model
                                                          : relay_span(NULL, 0));
     RELAY_PUT(&tail, "\",\"responseId\":\"");
-    relay_buf_put(&tail, short_id                             ? event->id
-                         : translation->request_id.len <= 160 ? translation->request_id
-                                                              : relay_span(NULL, 0));
+    relay_codec_put_answer_id(&tail, translation, relay_span(NULL, 0),
+                              event->id.len <= 160 ? event->id : relay_span(NULL, 0));
     RELAY_PUT(&tail, "\"}\n\n");
     state->tail_len = (uint16_t)relay_buf_span(&tail).len;
 }

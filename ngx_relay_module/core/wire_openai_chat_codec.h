@@ -30,6 +30,9 @@ typedef struct {
     const relay_message_t *media_from;
 } relay_chat_writing_t;
 
+/* What the id of an answer begins with. */
+#define RELAY_CHAT_ID RELAY_SPAN("chatcmpl-")
+
 /* A tool's name, and an id that a user is told apart by, are at most so long. */
 enum { RELAY_CHAT_NAME_MAX = 64 };
 

@@ -345,6 +345,8 @@ static void put_call(writing_t *writing, const relay_call_t *call, size_t index)
     RELAY_PUT(out, "{\"id\":\"");
     relay_buf_put(out, call->id.len != 0 ? call->id : RELAY_SPAN("call_"));
     if (call->id.len == 0) {
+        relay_buf_put(out, writing->translation->request_id);
+        RELAY_PUT(out, "_");
         relay_buf_put_u64(out, index);
     }
     relay_buf_put(out, custom ? RELAY_SPAN("\",\"type\":\"custom\",\"custom\":{\"name\":")
@@ -442,9 +444,9 @@ relay_error_code_t relay_chat_write_response(relay_translation_t *translation,
 {
     writing_t writing = {translation, response, out};
 
-    RELAY_PUT(out, "{\"id\":");
-    relay_codec_put_string(out, response->id);
-    RELAY_PUT(out, ",\"object\":\"chat.completion\",\"created\":");
+    RELAY_PUT(out, "{\"id\":\"");
+    relay_codec_put_answer_id(out, translation, RELAY_CHAT_ID, response->id);
+    RELAY_PUT(out, "\",\"object\":\"chat.completion\",\"created\":");
     relay_buf_put_u64(out, response->created_s);
     RELAY_PUT(out, ",\"model\":");
     relay_codec_put_string(out, response->model);

@@ -47,12 +47,11 @@ static void make_head(relay_writer_t *writer, const relay_stream_event_t *event)
     state_t *state = state_of(writer);
     const relay_translation_t *translation = writer->translation;
     relay_buf_t head = relay_buf(state->head, sizeof(state->head));
-    bool short_id = event->id.len != 0 && event->id.len <= 160;
     bool short_model = event->model.len != 0 && event->model.len <= 256;
 
     RELAY_PUT(&head, "data: {\"id\":\"");
-    relay_buf_put(&head, short_id ? event->id : RELAY_SPAN("chatcmpl-"));
-    relay_buf_put(&head, short_id ? relay_span(NULL, 0) : translation->request_id);
+    relay_codec_put_answer_id(&head, translation, RELAY_CHAT_ID,
+                              event->id.len <= 160 ? event->id : relay_span(NULL, 0));
     RELAY_PUT(&head, "\",\"object\":\"chat.completion.chunk\",\"created\":");
     relay_buf_put_u64(&head, event->created_s != 0 ? event->created_s : translation->created_s);
     RELAY_PUT(&head, ",\"model\":\"");

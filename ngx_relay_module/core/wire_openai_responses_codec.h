@@ -10,6 +10,9 @@
 
 extern const relay_codec_t relay_codec_openai_responses;
 
+/* What the id of an answer begins with. */
+#define RELAY_RESPONSES_ID RELAY_SPAN("resp_")
+
 /* A tool's name, and the id of a call, are at most so long. */
 enum { RELAY_RESPONSES_NAME_MAX = 64 };
 
@@ -127,9 +130,6 @@ relay_span_t relay_responses_item_prefix(relay_block_kind_t kind, relay_response
 /* "PREFIXREQUEST_INDEX": the id of an item, with its quotes. */
 void relay_responses_put_item_id(relay_buf_t *out, const relay_translation_t *translation,
                                  relay_span_t prefix, uint64_t index);
-
-/* The id of an answer, with its quotes: the provider's behind "resp_". */
-void relay_responses_put_id(relay_buf_t *out, relay_span_t id);
 
 /* The arguments that are the object of an item, whatever the model wrote. */
 void relay_responses_put_search(relay_translation_t *translation, relay_buf_t *out,

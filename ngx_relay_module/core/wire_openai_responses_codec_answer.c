@@ -462,9 +462,9 @@ relay_error_code_t relay_responses_write_response(relay_translation_t *translati
 {
     writing_t writing = {.translation = translation, .response = response, .out = out};
 
-    RELAY_PUT(out, "{\"id\":");
-    relay_responses_put_id(out, response->id);
-    RELAY_PUT(out, ",\"object\":\"response\",\"created_at\":");
+    RELAY_PUT(out, "{\"id\":\"");
+    relay_codec_put_answer_id(out, translation, RELAY_RESPONSES_ID, response->id);
+    RELAY_PUT(out, "\",\"object\":\"response\",\"created_at\":");
     relay_buf_put_u64(out, response->created_s);
     RELAY_PUT(out, ",\"model\":");
     relay_codec_put_string(out, response->model);

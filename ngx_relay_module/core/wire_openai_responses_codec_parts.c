@@ -189,16 +189,6 @@ void relay_responses_put_item_id(relay_buf_t *out, const relay_translation_t *tr
     RELAY_PUT(out, "\"");
 }
 
-void relay_responses_put_id(relay_buf_t *out, relay_span_t id)
-{
-    relay_span_t prefix = RELAY_SPAN("resp_");
-
-    RELAY_PUT(out, "\"");
-    relay_buf_put(out, relay_span_starts(id, prefix) ? relay_span(NULL, 0) : prefix);
-    relay_buf_put(out, id);
-    RELAY_PUT(out, "\"");
-}
-
 /* ---- annotations --------------------------------------------------------- */
 
 static void put_index(relay_buf_t *out, relay_json_value_t index)

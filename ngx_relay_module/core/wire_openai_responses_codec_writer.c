@@ -29,9 +29,10 @@ static void open_response(relay_writer_t *writer, relay_buf_t *out)
 {
     const relay_responses_writer_t *state = relay_responses_state(writer);
 
-    RELAY_PUT(out, ",\"response\":{\"id\":");
-    relay_responses_put_id(out, relay_span(state->id, state->id_len));
-    RELAY_PUT(out, ",\"object\":\"response\",\"created_at\":");
+    RELAY_PUT(out, ",\"response\":{\"id\":\"");
+    relay_codec_put_answer_id(out, writer->translation, RELAY_RESPONSES_ID,
+                              relay_span(state->id, state->id_len));
+    RELAY_PUT(out, "\",\"object\":\"response\",\"created_at\":");
     relay_buf_put_u64(out, state->created_s);
     RELAY_PUT(out, ",\"background\":false,\"instructions\":null,\"max_output_tokens\":null,"
                    "\"model\":");
@@ -64,7 +65,7 @@ static void put_start(relay_writer_t *writer, relay_buf_t *out, const relay_stre
     }
     state->started = true;
     state->created_s = event->created_s != 0 ? event->created_s : translation->created_s;
-    state->id_len = remember(state->id, RELAY_RESPONSES_ID_MAX, event->id, translation->request_id);
+    state->id_len = remember(state->id, RELAY_RESPONSES_ID_MAX, event->id, relay_span(NULL, 0));
     state->model_len =
         remember(state->model, RELAY_RESPONSES_MODEL_MAX, event->model, translation->model);
     PUT_HEAD(writer, out, "response.created");

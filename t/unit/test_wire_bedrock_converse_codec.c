@@ -318,7 +318,8 @@ static void an_answer_arrives(void **state)
         "{\"toolUse\":{\"toolUseId\":\"t1\",\"name\":\"f\",\"input\":{\"a\":1}}}]}},"
         "\"stopReason\":\"tool_use\",\"usage\":{\"inputTokens\":2,\"outputTokens\":3,"
         "\"totalTokens\":12,\"cacheReadInputTokens\":4,\"cacheWriteInputTokens\":3}}",
-        "{\"id\":\"r1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"\",\"content\":["
+        "{\"id\":\"msg_r1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"\",\"content\":"
+        "["
         "{\"type\":\"thinking\",\"thinking\":\"h\",\"signature\":\"c2ln\"},"
         "{\"type\":\"redacted_thinking\",\"data\":\"ZA==\"},"
         "{\"type\":\"text\",\"text\":\"cited\",\"citations\":[{\"type\":"

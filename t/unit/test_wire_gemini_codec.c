@@ -382,7 +382,8 @@ static void what_only_the_caller_knows_is_named(void **state)
     "\"cachedContentTokenCount\":40,\"candidatesTokenCount\":7,\"thoughtsTokenCount\":13,"         \
     "\"totalTokenCount\":125},\"modelVersion\":\"g\",\"responseId\":\"i\"}"
 #define CHAT_ANSWER(message, reason)                                                               \
-    "{\"id\":\"i\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":\"g\","         \
+    "{\"id\":\"chatcmpl-r1\",\"object\":\"chat.completion\",\"created\":1700000000,\"model\":"     \
+    "\"g\","                                                                                       \
     "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\"," message                       \
     "},\"logprobs\":null,\"finish_reason\":\"" reason                                              \
     "\"}],\"usage\":{\"prompt_tokens\":105,\"completion_tokens\":20,\"total_tokens\":125,"         \

@@ -210,7 +210,7 @@ static void thinking_of_another_provider_goes_through_a_client_of_this_format(vo
         "\"thoughtSignature\":\"" SEALED_R "\"},{\"text\":\"c\"}]},\"finishReason\":\"STOP\","
         "\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":5,\"cachedContentTokenCount\":2,"
         "\"candidatesTokenCount\":4,\"thoughtsTokenCount\":0,\"totalTokenCount\":9},"
-        "\"modelVersion\":\"m\",\"responseId\":\"i\"}");
+        "\"modelVersion\":\"m\",\"responseId\":\"r1\"}");
     /* as collected from a stream */
     translate_request(
         GEMINI, MESSAGES, plain,
@@ -487,7 +487,7 @@ static void nothing_is_lost_on_the_way_to_the_same_format(void **state)
     "{\"candidates\":[{\"content\":{\"role\":\"model\",\"parts\":[" parts                          \
     "]},\"finishReason\":\"" reason "\",\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":9,"  \
     "\"cachedContentTokenCount\":4,\"candidatesTokenCount\":3,\"thoughtsTokenCount\":2,"           \
-    "\"totalTokenCount\":14},\"modelVersion\":\"m\",\"responseId\":\"i\"}"
+    "\"totalTokenCount\":14},\"modelVersion\":\"m\",\"responseId\":\"r1\"}"
 
 static void answers_of_others(void **state)
 {

@@ -152,7 +152,7 @@ static void a_whole_answer_becomes_a_message(void **state)
         "\"arguments\":\"{\\\"a\"}}]},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":45,"
         "\"completion_tokens\":7,\"prompt_tokens_details\":{\"cached_tokens\":30,"
         "\"cache_write_tokens\":5},\"completion_tokens_details\":{\"reasoning_tokens\":2}}}",
-        "{\"id\":\"c7\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"fable\","
+        "{\"id\":\"msg_r1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"fable\","
         "\"content\":[{\"type\":\"text\",\"text\":\"A\"},{\"type\":\"tool_use\",\"id\":\"t\","
         "\"name\":\"f\",\"input\":{\"a\":1}},{\"type\":\"tool_use\",\"id\":\"u\",\"name\":\"g\","
         "\"input\":{\"raw_arguments\":\"{\\\"a\"}}],\"stop_reason\":\"tool_use\","
@@ -163,7 +163,8 @@ static void a_whole_answer_becomes_a_message(void **state)
         CHAT, MESSAGES,
         "{\"choices\":[{\"message\":{\"content\":null,\"refusal\":\"no\"},\"finish_reason\":"
         "\"stop\"}]}",
-        "{\"id\":\"r1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"\",\"content\":[{"
+        "{\"id\":\"msg_r1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"\",\"content\":"
+        "[{"
         "\"type\":\"text\",\"text\":\"no\"}],\"stop_reason\":\"refusal\",\"stop_sequence\":null,"
         "\"usage\":{\"input_tokens\":0,\"cache_creation_input_tokens\":0,"
         "\"cache_read_input_tokens\":0,\"output_tokens\":0,\"output_tokens_details\":{"

@@ -474,7 +474,7 @@ static void an_answer_becomes_a_message(void **state)
     (void)state;
     translate_response(
         RESPONSES, MESSAGES, json(answer),
-        json("{'id':'resp_1','type':'message','role':'assistant','model':'m','content':["
+        json("{'id':'msg_r1','type':'message','role':'assistant','model':'m','content':["
              "{'type':'text','text':'a','citations':[{'type':'web_search_result_location','url':"
              "'https://a.example','title':'T','encrypted_index':'','cited_text':''}]},"
              "{'type':'tool_use','id':'c','name':'f','input':{'x':1}}],'stop_reason':'tool_use',"
@@ -483,7 +483,7 @@ static void an_answer_becomes_a_message(void **state)
              "{'thinking_tokens':1}}}"));
     translate_response(
         RESPONSES, CHAT, json(answer),
-        json("{'id':'resp_1','object':'chat.completion','created':5,'model':'m','choices':["
+        json("{'id':'chatcmpl-r1','object':'chat.completion','created':5,'model':'m','choices':["
              "{'index':0,'message':{'role':'assistant','content':'a','refusal':null,"
              "'annotations':[{'type':'url_citation','url_citation':{'start_index':0,'end_index':1,"
              "'title':'T','url':'https://a.example'}}],'reasoning_content':'s\\n\\nt',"
@@ -567,7 +567,7 @@ static void a_message_becomes_a_response(void **state)
             "'U0lH'},{'type':'redacted_thinking','data':'REFU'},{'type':'text','text':'a'},"
             "{'type':'tool_use','id':'toolu_1','name':'f','input':{'x': 1}}],'stop_reason':"
             "'tool_use','usage':{'input_tokens':7,'cache_read_input_tokens':2,'output_tokens':4}}"),
-        json("{'id':'resp_msg_7','object':'response','created_at':1700000000,'model':'m',"
+        json("{'id':'resp_r1','object':'response','created_at':1700000000,'model':'m',"
              "'output':[{'id':'rs_r1_0','type':'reasoning','summary':[{'type':'summary_text',"
              "'text':'t'}],'encrypted_content':'relay1:thinking:anthropic-claude-v1:U0lH:t'},"
              "{'id':'rs_r1_1','type':'reasoning','summary':[],'encrypted_content':"

@@ -101,7 +101,7 @@ static void a_stream_of_every_kind_of_block(void **state)
     has(&out, "'usage':{'input_tokens':40,'input_tokens_details':{'cached_tokens':30,"
               "'cache_write_tokens':0},'output_tokens':20,'output_tokens_details':"
               "{'reasoning_tokens':0},'total_tokens':60}}}\n\n");
-    has(&out, "'response':{'id':'resp_msg_7','object':'response','created_at':1700000000,");
+    has(&out, "'response':{'id':'resp_r1','object':'response','created_at':1700000000,");
     close_stream(&run, &out);
 }
 
@@ -192,7 +192,7 @@ static void mixed_calls_come_out_one_by_one(void **state)
     has(&out, "'item':{'id':'rs_r1_0','type':'reasoning','summary':[{'type':'summary_text',"
               "'text':'hm'}]}}");
     has(&out, "'usage':{'input_tokens':3,");
-    has(&out, "'id':'resp_c','object':'response','created_at':5,");
+    has(&out, "'id':'resp_r1','object':'response','created_at':5,");
     close_stream(&run, &out);
 }
 
