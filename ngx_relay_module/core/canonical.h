@@ -113,6 +113,7 @@ struct relay_block_s {
     relay_span_t signer;         /* whose signature: a name that the codecs agree on, or empty */
     relay_span_t type;           /* OPAQUE: its type, for messages about it */
     relay_citation_t *citations; /* TEXT */
+    relay_json_value_t logprobs; /* TEXT, REFUSAL of an answer: an ARRAY of entries */
     relay_media_t media;         /* IMAGE, DOCUMENT, AUDIO, VIDEO */
     relay_call_t call;           /* TOOL_CALL, TOOL_RESULT */
     /* TOOL_RESULT and a document of blocks: what is in it. OPAQUE: what says the
@@ -341,7 +342,6 @@ typedef struct relay_choice_s {
     unsigned index;
     relay_block_t *blocks;
     relay_ending_t ending;
-    relay_json_value_t logprobs;
     relay_member_t *extras;
 } relay_choice_t;
 

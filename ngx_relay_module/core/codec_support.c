@@ -419,6 +419,30 @@ bool relay_codec_holds(relay_span_t text, relay_span_t part)
     return false;
 }
 
+/* How long the character or escape is that text begins with. */
+static size_t step(relay_span_t text)
+{
+    uint8_t byte = text.base[0];
+
+    if (byte == '\\') {
+        bool unicode = text.len >= 6 && text.base[1] == 'u';
+        bool pair = unicode && text.len >= 12 && (text.base[2] | 0x20) == 'd' &&
+                    text.base[3] >= '8' && (text.base[3] | 0x20) <= 'b' && text.base[6] == '\\';
+        return pair ? 12 : unicode ? 6 : 2;
+    }
+    return byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+}
+
+size_t relay_codec_boundary(relay_span_t text, size_t at)
+{
+    size_t from = 0;
+
+    while (from < at && from < text.len) {
+        from += step(relay_span_from(text, from));
+    }
+    return from < text.len ? from : text.len;
+}
+
 /* ---- ids ----------------------------------------------------------------- */
 
 void relay_codec_put_answer_id(relay_buf_t *out, const relay_translation_t *translation,

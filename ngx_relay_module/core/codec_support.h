@@ -133,6 +133,21 @@ bool relay_codec_blank(relay_span_t text);
 /* Whether part, which is not empty, is somewhere in text, in letters of either case. */
 bool relay_codec_holds(relay_span_t text, relay_span_t part);
 
+/* The first place at or behind `at` where text can be cut: within no escape and no
+ * character. */
+size_t relay_codec_boundary(relay_span_t text, size_t at);
+
+/* ---- log probabilities (codec_logprobs.c) -------------------------------- */
+
+/*
+ * The entries of a list, without brackets, with every member that Chat Completions
+ * and Responses have; no_bytes stands for bytes that the provider does not tell. At most six times
+ * as long as the list.
+ */
+void relay_codec_put_logprobs(relay_buf_t *out, relay_json_value_t list, relay_span_t no_bytes);
+
+/* ---- ids ----------------------------------------------------------------- */
+
 /*
  * The id of the answer, the content of a string: the caller's prefix and the request's
  * id. Those of other formats look different, and a provider may use one twice, by which

@@ -67,6 +67,7 @@ RELAY_CORE_SOURCES = \
 	embeddings.c \
 	codec_support.c \
 	codec_tools.c \
+	codec_logprobs.c \
 	token_estimate.c \
 	translate.c \
 	translate_error.c \
@@ -115,6 +116,7 @@ RELAY_CORE_SOURCES = \
 	wire_gemini_codec_request.c \
 	wire_gemini_codec_write.c \
 	wire_gemini_codec_body.c \
+	wire_gemini_codec_logprobs.c \
 	wire_gemini_codec_answer.c \
 	wire_gemini_codec_reader.c \
 	wire_gemini_codec_writer.c

@@ -186,7 +186,7 @@ struct relay_codec_s {
     bool serial;                /* write_event takes one open block at a time, choice 0 only */
     const size_t *reader_size;  /* bytes of state that a stream needs, zeroed at first; */
     const size_t *writer_size;  /* NULL: none */
-    bool logprobs;              /* its answers show log probabilities as those of Chat do */
+    bool logprobs;              /* its answers show log probabilities */
     bool indexed;               /* its errors count as "a.0.b", not "a[0].b" */
     relay_span_t unsupported;   /* its error for a field that is not taken; empty: our sentence */
     /* Its error for a prompt that does not fit, with the provider's message; NULL: that

@@ -43,6 +43,7 @@ const relay_codec_t relay_codec_gemini = {
     .write_request = relay_gemini_write_request,
     .read_response = relay_gemini_read_response,
     .write_response = relay_gemini_write_response,
+    .logprobs = true,
     .reader_size = &relay_gemini_reader_size,
     .writer_size = &relay_gemini_writer_size,
     .read_event = relay_gemini_read_event,

@@ -139,6 +139,13 @@ bool relay_gemini_read_schema(relay_gemini_reading_t *reading, relay_json_node_t
 bool relay_gemini_put_schema(relay_translation_t *translation, relay_buf_t *out,
                              relay_json_value_t schema, bool *lossy);
 
+/* ---- log probabilities (wire_gemini_codec_logprobs.c) ------------------- */
+
+/* The list that a candidate's logprobsResult is elsewhere; false if it has none. */
+bool relay_gemini_put_likely(relay_buf_t *out, relay_json_value_t result);
+/* ,"logprobsResult":… for the blocks that have such lists: there is one. */
+void relay_gemini_put_logprobs(relay_buf_t *out, const relay_block_t *blocks);
+
 /* ---- requests, answers --------------------------------------------------- */
 
 /* "systemInstruction":…, if there is one, and "contents":[…] */

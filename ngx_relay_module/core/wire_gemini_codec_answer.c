@@ -150,12 +150,22 @@ static bool read_sources(relay_gemini_reading_t *reading, relay_json_node_t grou
 
 /* ---- reading ------------------------------------------------------------- */
 
-enum { C_CONTENT, C_INDEX, C_FINISH, C_MESSAGE, C_GROUNDING, C_CITATIONS, CANDIDATE_KEYS };
+enum {
+    C_CONTENT,
+    C_INDEX,
+    C_FINISH,
+    C_MESSAGE,
+    C_GROUNDING,
+    C_CITATIONS,
+    C_LOGPROBS,
+    CANDIDATE_KEYS
+};
 
 static const relay_span_t candidate_keys[CANDIDATE_KEYS] = {
     RELAY_SPAN_INIT("content"),           RELAY_SPAN_INIT("index"),
     RELAY_SPAN_INIT("finishReason"),      RELAY_SPAN_INIT("finishMessage"),
     RELAY_SPAN_INIT("groundingMetadata"), RELAY_SPAN_INIT("citationMetadata"),
+    RELAY_SPAN_INIT("logprobsResult"),
 };
 
 /* A call ends with the same word as a text. */
@@ -174,6 +184,29 @@ static relay_stop_t stop_of(const relay_choice_t *choice, relay_span_t word)
     return RELAY_STOP_END;
 }
 
+/* Of all that the candidate says: they are told with its first text. */
+static bool read_logprobs(relay_gemini_reading_t *reading, relay_json_value_t result,
+                          relay_block_t *block)
+{
+    relay_buf_t measure = relay_buf(NULL, 0), out;
+    uint8_t *bytes;
+
+    while (block != NULL && block->kind != RELAY_BLOCK_TEXT) {
+        block = block->next;
+    }
+    if (block == NULL || !relay_gemini_put_likely(&measure, result)) {
+        return true;
+    }
+    bytes = relay_codec_new(reading->translation, measure.len);
+    if (bytes == NULL) {
+        return false;
+    }
+    out = relay_buf(bytes, measure.len);
+    relay_gemini_put_likely(&out, result);
+    block->logprobs = (relay_json_value_t){RELAY_JSON_ARRAY, relay_buf_span(&out)};
+    return true;
+}
+
 static bool read_content(relay_gemini_reading_t *reading, const relay_json_node_t *nodes,
                          relay_choice_t *choice)
 {
@@ -186,7 +219,10 @@ static bool read_content(relay_gemini_reading_t *reading, const relay_json_node_
         return false;
     }
     text = last_text(choice->blocks);
-    return text == NULL || read_sources(reading, nodes[C_GROUNDING], nodes[C_CITATIONS], text);
+    return text == NULL ||
+           (read_sources(reading, nodes[C_GROUNDING], nodes[C_CITATIONS], text) &&
+            read_logprobs(reading, relay_json_value(reading->tree, nodes[C_LOGPROBS]),
+                          choice->blocks));
 }
 
 /* Everything but the parts, as it is. */
@@ -416,6 +452,18 @@ static void put_grounding(writing_t *writing, const relay_choice_t *choice)
     relay_buf_put(out, any ? RELAY_SPAN("]}") : RELAY_SPAN(""));
 }
 
+static void put_logprobs(writing_t *writing, const relay_choice_t *choice)
+{
+    const relay_block_t *block = choice->blocks;
+
+    while (block != NULL && block->logprobs.type != RELAY_JSON_ARRAY) {
+        block = block->next;
+    }
+    if (block != NULL) {
+        relay_gemini_put_logprobs(writing->out, block);
+    }
+}
+
 static relay_stop_t reason_of(const relay_choice_t *choice)
 {
     for (const relay_block_t *block = choice->blocks; block != NULL; block = block->next) {
@@ -446,6 +494,7 @@ static void put_candidate(writing_t *writing, const relay_choice_t *choice)
     relay_codec_put_string(out, relay_gemini_stop_word(reason_of(choice)));
     relay_codec_put_text(out, RELAY_SPAN(",\"finishMessage\":"), choice->ending.explanation);
     put_grounding(writing, choice);
+    put_logprobs(writing, choice);
     RELAY_PUT(out, ",\"index\":");
     relay_buf_put_u64(out, choice->index);
     RELAY_PUT(out, "}");

@@ -303,7 +303,8 @@ static bool put_sampling(relay_gemini_writing_t *writing)
     if (request->choices > 1) {
         put_count(writing, RELAY_SPAN("candidateCount"), request->choices);
     }
-    if (relay_codec_wants_logprobs(writing->translation, request, writing->own)) {
+    if (relay_codec_wants_logprobs(writing->translation, request,
+                                   writing->own || writing->translation->caller->logprobs)) {
         put_number(writing, RELAY_SPAN("responseLogprobs"), request->logprobs);
         put_number(writing, RELAY_SPAN("logprobs"), request->top_logprobs);
     }

@@ -347,6 +347,31 @@ static void read_sources(relay_reader_t *reader, unsigned index, relay_json_valu
     choice->sources = count > choice->sources ? count : choice->sources;
 }
 
+/* ---- log probabilities --------------------------------------------------- */
+
+/* Of the text that the chunk has brought. */
+static void read_logprobs(relay_reader_t *reader, unsigned index, relay_json_value_t result)
+{
+    const choice_t *choice = &state_of(reader)->choices[index];
+    relay_buf_t measure = relay_buf(NULL, 0), out;
+    relay_stream_event_t event;
+
+    if (!relay_gemini_put_likely(&measure, result) || !choice->prose ||
+        choice->kind != RELAY_BLOCK_TEXT) {
+        return;
+    }
+    reader->kept.len = 0;
+    if (!relay_kept_room(&reader->kept, measure.len)) {
+        fail_cut(reader);
+        return;
+    }
+    out = relay_buf(reader->kept.base, measure.len);
+    relay_gemini_put_likely(&out, result);
+    event = delta(reader, index);
+    event.logprobs = (relay_json_value_t){RELAY_JSON_ARRAY, relay_buf_span(&out)};
+    emit(reader, &event);
+}
+
 /* ---- candidates ---------------------------------------------------------- */
 
 static bool all_finished(const state_t *state)
@@ -377,11 +402,14 @@ static void note_finish(relay_reader_t *reader, unsigned index, relay_stop_t rea
     }
 }
 
-enum { C_INDEX, C_CONTENT, C_FINISH, C_MESSAGE, C_GROUNDING, CANDIDATE_KEYS };
+enum { C_INDEX, C_CONTENT, C_FINISH, C_MESSAGE, C_GROUNDING, C_LOGPROBS, CANDIDATE_KEYS };
 
-static const relay_span_t candidate_keys[CANDIDATE_KEYS] = {
-    RELAY_SPAN_INIT("index"), RELAY_SPAN_INIT("content"), RELAY_SPAN_INIT("finishReason"),
-    RELAY_SPAN_INIT("finishMessage"), RELAY_SPAN_INIT("groundingMetadata")};
+static const relay_span_t candidate_keys[CANDIDATE_KEYS] = {RELAY_SPAN_INIT("index"),
+                                                            RELAY_SPAN_INIT("content"),
+                                                            RELAY_SPAN_INIT("finishReason"),
+                                                            RELAY_SPAN_INIT("finishMessage"),
+                                                            RELAY_SPAN_INIT("groundingMetadata"),
+                                                            RELAY_SPAN_INIT("logprobsResult")};
 
 static void read_content(relay_reader_t *reader, unsigned choice, relay_json_value_t content)
 {
@@ -412,6 +440,9 @@ static void read_candidate(relay_reader_t *reader, const relay_json_value_t *val
     read_content(reader, (unsigned)index, values[C_CONTENT]);
     if (reader->over) {
         return;
+    }
+    if (values[C_LOGPROBS].type == RELAY_JSON_OBJECT) {
+        read_logprobs(reader, (unsigned)index, values[C_LOGPROBS]);
     }
     read_sources(reader, (unsigned)index, values[C_GROUNDING]);
     if (word.len != 0) {

@@ -97,7 +97,14 @@ static void put_text(relay_writer_t *writer, relay_buf_t *out, const relay_strea
     open_part(out);
     RELAY_PUT(out, "\"text\":");
     relay_codec_put_string(out, event->text);
-    close_part(writer, out);
+    if (event->logprobs.type != RELAY_JSON_ARRAY) {
+        close_part(writer, out);
+        return;
+    }
+    RELAY_PUT(out, "}]}");
+    relay_gemini_put_logprobs(out, &(relay_block_t){.logprobs = event->logprobs});
+    RELAY_PUT(out, ",\"index\":0}]");
+    close_chunk(writer, out);
 }
 
 static void put_signature(relay_buf_t *out, relay_block_kind_t kind, relay_span_t signer,

@@ -142,6 +142,24 @@ static bool read_message(reading_t *reading, relay_json_node_t message, relay_ch
            read_old_call(reading, nodes[M_FUNCTION_CALL], &tail);
 }
 
+/* Those of the text and of the refusal, each a list. */
+static void read_logprobs(const reading_t *reading, relay_json_node_t node, relay_block_t *block)
+{
+    static const relay_span_t keys[] = {RELAY_SPAN_INIT("content"), RELAY_SPAN_INIT("refusal")};
+    relay_json_node_t lists[2];
+    bool given[2] = {false, false};
+
+    relay_json_pick(reading->tree, node, keys, 2, lists);
+    for (; block != NULL; block = block->next) {
+        bool refusal = block->kind == RELAY_BLOCK_REFUSAL;
+        if ((refusal || block->kind == RELAY_BLOCK_TEXT) && !given[refusal] &&
+            relay_json_type(reading->tree, lists[refusal]) == RELAY_JSON_ARRAY) {
+            block->logprobs = relay_json_value(reading->tree, lists[refusal]);
+            given[refusal] = true;
+        }
+    }
+}
+
 /* Calls are calls, whatever the word at the end says. */
 static relay_stop_t stop_of(const relay_choice_t *choice, relay_span_t word)
 {
@@ -174,12 +192,10 @@ static relay_choice_t *read_choice(reading_t *reading, relay_json_node_t node)
     relay_json_pick(reading->tree, node, keys, KEYS, nodes);
     relay_json_uint(relay_json_value(reading->tree, nodes[INDEX]), &index);
     choice->index = (unsigned)(index < 128 ? index : 127);
-    if (relay_json_type(reading->tree, nodes[LOGPROBS]) == RELAY_JSON_OBJECT) {
-        choice->logprobs = relay_json_value(reading->tree, nodes[LOGPROBS]);
-    }
     if (!read_message(reading, nodes[MESSAGE], choice)) {
         return NULL;
     }
+    read_logprobs(reading, nodes[LOGPROBS], choice->blocks);
     choice->ending.reason = stop_of(choice, relay_json_content(reading->tree, nodes[FINISH]));
     return choice;
 }
@@ -421,6 +437,44 @@ static void put_message(writing_t *writing, const relay_choice_t *choice)
     RELAY_PUT(out, "}");
 }
 
+static bool is_likely(const relay_block_t *block, relay_block_kind_t kind)
+{
+    return block->kind == kind && block->logprobs.type == RELAY_JSON_ARRAY;
+}
+
+/* The lists of one kind of block as one; null if there are none. */
+static void put_likely(relay_buf_t *out, const relay_block_t *block, relay_block_kind_t kind)
+{
+    bool any = false;
+
+    for (; block != NULL; block = block->next) {
+        if (is_likely(block, kind)) {
+            relay_buf_put(out, any ? RELAY_SPAN(",") : RELAY_SPAN("["));
+            relay_codec_put_logprobs(out, block->logprobs, RELAY_SPAN("null"));
+            any = true;
+        }
+    }
+    relay_buf_put(out, any ? RELAY_SPAN("]") : RELAY_SPAN("null"));
+}
+
+static void put_logprobs(relay_buf_t *out, const relay_block_t *blocks)
+{
+    const relay_block_t *block = blocks;
+
+    while (block != NULL && !is_likely(block, block->kind)) {
+        block = block->next;
+    }
+    if (block == NULL) {
+        RELAY_PUT(out, "null");
+        return;
+    }
+    RELAY_PUT(out, "{\"content\":");
+    put_likely(out, blocks, RELAY_BLOCK_TEXT);
+    RELAY_PUT(out, ",\"refusal\":");
+    put_likely(out, blocks, RELAY_BLOCK_REFUSAL);
+    RELAY_PUT(out, "}");
+}
+
 static void put_choice(writing_t *writing, const relay_choice_t *choice)
 {
     relay_buf_t *out = writing->out;
@@ -431,8 +485,7 @@ static void put_choice(writing_t *writing, const relay_choice_t *choice)
     RELAY_PUT(out, ",\"message\":");
     put_message(writing, choice);
     RELAY_PUT(out, ",\"logprobs\":");
-    relay_buf_put(out, choice->logprobs.type == RELAY_JSON_ABSENT ? RELAY_SPAN("null")
-                                                                  : choice->logprobs.text);
+    put_logprobs(out, choice->blocks);
     RELAY_PUT(out, ",\"finish_reason\":\"");
     relay_buf_put(out,
                   old ? RELAY_SPAN("function_call") : relay_chat_stop_word(choice->ending.reason));

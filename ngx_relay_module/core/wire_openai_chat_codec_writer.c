@@ -80,10 +80,10 @@ static void put_logprobs(relay_buf_t *out, const relay_stream_event_t *event)
 {
     bool refusal = event->block_kind == RELAY_BLOCK_REFUSAL;
 
-    relay_buf_put(out, refusal ? RELAY_SPAN("},\"logprobs\":{\"content\":null,\"refusal\":")
-                               : RELAY_SPAN("},\"logprobs\":{\"content\":"));
-    relay_buf_put(out, event->logprobs.text);
-    relay_buf_put(out, refusal ? RELAY_SPAN("}") : RELAY_SPAN(",\"refusal\":null}"));
+    relay_buf_put(out, refusal ? RELAY_SPAN("},\"logprobs\":{\"content\":null,\"refusal\":[")
+                               : RELAY_SPAN("},\"logprobs\":{\"content\":["));
+    relay_codec_put_logprobs(out, event->logprobs, RELAY_SPAN("null"));
+    relay_buf_put(out, refusal ? RELAY_SPAN("]}") : RELAY_SPAN("],\"refusal\":null}"));
 }
 
 static void end_chunk(relay_writer_t *writer, relay_buf_t *out, relay_span_t reason)

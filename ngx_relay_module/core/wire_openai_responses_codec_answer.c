@@ -37,10 +37,11 @@ static bool read_annotations(reading_t *reading, relay_json_node_t list, relay_b
     return true;
 }
 
-enum { P_TEXT, P_REFUSAL, P_ANNOTATIONS, PART_KEYS };
+enum { P_TEXT, P_REFUSAL, P_ANNOTATIONS, P_LOGPROBS, PART_KEYS };
 
 static const relay_span_t part_keys[PART_KEYS] = {
-    RELAY_SPAN_INIT("text"), RELAY_SPAN_INIT("refusal"), RELAY_SPAN_INIT("annotations")};
+    RELAY_SPAN_INIT("text"), RELAY_SPAN_INIT("refusal"), RELAY_SPAN_INIT("annotations"),
+    RELAY_SPAN_INIT("logprobs")};
 
 static bool read_part(reading_t *reading, relay_json_node_t node)
 {
@@ -61,6 +62,9 @@ static bool read_part(reading_t *reading, relay_json_node_t node)
         return false;
     }
     block->text = text;
+    if (!refusal && relay_json_first(reading->tree, nodes[P_LOGPROBS]) != RELAY_JSON_NOWHERE) {
+        block->logprobs = relay_json_value(reading->tree, nodes[P_LOGPROBS]);
+    }
     return read_annotations(reading, nodes[P_ANNOTATIONS], block);
 }
 
@@ -239,24 +243,6 @@ static void put_status(writing_t *writing, const relay_block_t *block)
                            block->next == NULL ? writing->status : RELAY_SPAN("completed"));
 }
 
-/* The logprobs of the choice are those of its text: they stand with the first one. */
-static void put_logprobs(writing_t *writing, const relay_block_t *block)
-{
-    static const relay_span_t key = RELAY_SPAN_INIT("content");
-    const relay_choice_t *choice = writing->response->choices;
-    relay_json_value_t list = {RELAY_JSON_ABSENT, {NULL, 0}};
-    const relay_block_t *first = choice->blocks;
-
-    while (first->kind != RELAY_BLOCK_TEXT) {
-        first = first->next;
-    }
-    if (block == first && choice->logprobs.type == RELAY_JSON_OBJECT) {
-        relay_json_members(choice->logprobs.text, &key, 1, &list);
-    }
-    RELAY_PUT(writing->out, ",\"logprobs\":");
-    relay_buf_put(writing->out, list.type == RELAY_JSON_ARRAY ? list.text : RELAY_SPAN("[]"));
-}
-
 static void put_text(writing_t *writing, const relay_block_t *block)
 {
     relay_buf_t *out = writing->out;
@@ -277,9 +263,9 @@ static void put_text(writing_t *writing, const relay_block_t *block)
             any = true;
         }
     }
-    RELAY_PUT(out, "]");
-    put_logprobs(writing, block);
-    RELAY_PUT(out, "}]}");
+    RELAY_PUT(out, "],\"logprobs\":[");
+    relay_codec_put_logprobs(out, block->logprobs, RELAY_SPAN("[]"));
+    RELAY_PUT(out, "]}]}");
 }
 
 static void put_refusal(writing_t *writing, relay_span_t text)

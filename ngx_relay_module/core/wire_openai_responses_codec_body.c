@@ -261,12 +261,10 @@ static bool check_missing(relay_responses_writing_t *writing)
     return true;
 }
 
-/* Those of its answers are shown to no other format. */
 static bool wants_logprobs(relay_responses_writing_t *writing)
 {
-    bool own = relay_codec_own(writing->request->origin, &relay_codec_openai_responses);
-
-    return relay_codec_wants_logprobs(writing->translation, writing->request, own);
+    return relay_codec_wants_logprobs(writing->translation, writing->request,
+                                      writing->translation->caller->logprobs);
 }
 
 static bool put_sampling(relay_responses_writing_t *writing)

@@ -38,15 +38,21 @@ relay_span_t relay_responses_kept_logprobs(relay_writer_t *writer)
                                   : relay_span(writer->aside.base, writer->aside.len);
 }
 
-/* The entries of the list, without its brackets. */
-void relay_responses_keep_logprobs(relay_writer_t *writer, relay_span_t list)
+relay_span_t relay_responses_keep_logprobs(relay_writer_t *writer, relay_json_value_t list)
 {
-    relay_span_t comma = writer->aside.len != 0 ? RELAY_SPAN(",") : RELAY_SPAN("");
+    relay_kept_t *aside = &writer->aside;
+    relay_span_t comma = aside->len != 0 ? RELAY_SPAN(",") : RELAY_SPAN("");
+    relay_buf_t out = relay_buf(NULL, 0);
 
-    if (!relay_kept_put(&writer->aside, comma) ||
-        !relay_kept_put(&writer->aside, relay_span(list.base + 1, list.len - 2))) {
+    relay_codec_put_logprobs(&out, list, RELAY_SPAN("[]"));
+    if (!relay_kept_room(aside, out.len + comma.len) || !relay_kept_put(aside, comma)) {
         writer->failed = true;
+        return relay_span(NULL, 0);
     }
+    out = relay_buf(aside->base + aside->len, out.len);
+    relay_codec_put_logprobs(&out, list, RELAY_SPAN("[]"));
+    aside->len += out.len;
+    return relay_buf_span(&out);
 }
 
 void relay_responses_settle(relay_writer_t *writer)

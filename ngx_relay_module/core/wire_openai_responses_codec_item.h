@@ -65,7 +65,8 @@ relay_span_t relay_responses_kept_text(relay_writer_t *writer);
 relay_span_t relay_responses_kept_logprobs(relay_writer_t *writer);
 void relay_responses_keep_head(relay_writer_t *writer, relay_span_t text);
 void relay_responses_keep_text(relay_writer_t *writer, relay_span_t text);
-void relay_responses_keep_logprobs(relay_writer_t *writer, relay_span_t list);
+/* Behind those that are kept; returns its entries, without brackets. */
+relay_span_t relay_responses_keep_logprobs(relay_writer_t *writer, relay_json_value_t list);
 void relay_responses_keep_annotation(relay_writer_t *writer, const relay_citation_t *citation);
 /* The item as it went out takes the place of its parts. */
 void relay_responses_keep_item(relay_writer_t *writer, relay_span_t status);

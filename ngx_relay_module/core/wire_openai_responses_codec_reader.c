@@ -154,17 +154,34 @@ static relay_stream_event_t delta_of(const slot_t *slot)
                                   .free_text = slot->free_text};
 }
 
-static void say(relay_reader_t *reader, slot_t *slot, relay_span_t text)
+/* Whether a list of logprobs has any. */
+static bool is_likely(relay_json_value_t list)
 {
+    return list.type == RELAY_JSON_ARRAY && list.text.len > 2 && relay_wire_says(list);
+}
+
+/* A text and how likely it was, if the provider tells. */
+static void say_likely(relay_reader_t *reader, slot_t *slot, relay_span_t text,
+                       relay_json_value_t logprobs)
+{
+    bool likely = is_likely(logprobs);
     relay_stream_event_t event;
 
-    if (slot == NULL || text.len == 0) {
+    if (slot == NULL || (text.len == 0 && !likely)) {
         return;
     }
     event = delta_of(slot);
     event.text = text;
+    if (likely) {
+        event.logprobs = logprobs;
+    }
     slot->said = true;
     emit(reader, &event);
+}
+
+static void say(relay_reader_t *reader, slot_t *slot, relay_span_t text)
+{
+    say_likely(reader, slot, text, (relay_json_value_t){RELAY_JSON_ABSENT, {NULL, 0}});
 }
 
 /* All blocks of an item are complete; it has no others. */
@@ -205,6 +222,7 @@ enum {
     E_DELTA,
     E_ITEM,
     E_ANNOTATION,
+    E_LOGPROBS,
     DATA_KEYS
 };
 
@@ -215,6 +233,7 @@ static const relay_span_t data_keys[DATA_KEYS] = {
     RELAY_SPAN_INIT("output_index"),  RELAY_SPAN_INIT("content_index"),
     RELAY_SPAN_INIT("summary_index"), RELAY_SPAN_INIT("delta"),
     RELAY_SPAN_INIT("item"),          RELAY_SPAN_INIT("annotation"),
+    RELAY_SPAN_INIT("logprobs"),
 };
 
 static uint64_t index_in(relay_json_value_t value)
@@ -231,10 +250,11 @@ static void text_delta(relay_reader_t *reader, const relay_json_value_t *data,
     begin_t begin = {.kind = kind};
     relay_span_t text = relay_wire_inner(data[E_DELTA]);
 
-    if (text.len != 0) {
-        say(reader,
+    if (text.len != 0 || is_likely(data[E_LOGPROBS])) {
+        say_likely(
+            reader,
             ensure(reader, index_in(data[E_OUTPUT_INDEX]), index_in(data[E_CONTENT_INDEX]), &begin),
-            text);
+            text, data[E_LOGPROBS]);
     }
 }
 
@@ -346,9 +366,10 @@ static void call_done(relay_reader_t *reader, uint64_t index, const relay_json_v
 
 static void message_done(relay_reader_t *reader, uint64_t index, relay_json_value_t content)
 {
-    enum { TEXT, REFUSAL, ANNOTATIONS, KEYS };
+    enum { TEXT, REFUSAL, ANNOTATIONS, LOGPROBS, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("text"), RELAY_SPAN_INIT("refusal"),
-                                            RELAY_SPAN_INIT("annotations")};
+                                            RELAY_SPAN_INIT("annotations"),
+                                            RELAY_SPAN_INIT("logprobs")};
     relay_json_value_t values[KEYS], each;
     size_t cursor = 0, inner = 0;
     uint64_t part = 0;
@@ -360,7 +381,7 @@ static void message_done(relay_reader_t *reader, uint64_t index, relay_json_valu
         begin_t begin = {.kind = refusal ? RELAY_BLOCK_REFUSAL : RELAY_BLOCK_TEXT};
         relay_span_t text = relay_wire_inner(values[refusal ? REFUSAL : TEXT]);
         if (text.len != 0 && find(reader, index, part) == NULL) {
-            say(reader, ensure(reader, index, part, &begin), text);
+            say_likely(reader, ensure(reader, index, part, &begin), text, values[LOGPROBS]);
             inner = 0;
             while (values[ANNOTATIONS].type == RELAY_JSON_ARRAY &&
                    relay_json_element(values[ANNOTATIONS].text, &inner, &each)) {

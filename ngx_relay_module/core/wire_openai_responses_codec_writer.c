@@ -146,8 +146,9 @@ static void put_delta(relay_writer_t *writer, relay_buf_t *out, relay_span_t tex
     RELAY_PUT(out, ",\"delta\":");
     relay_codec_put_string(out, text);
     if (state->kind == RELAY_BLOCK_TEXT) {
-        RELAY_PUT(out, ",\"logprobs\":");
-        relay_buf_put(out, logprobs.len != 0 ? logprobs : RELAY_SPAN("[]"));
+        RELAY_PUT(out, ",\"logprobs\":[");
+        relay_buf_put(out, logprobs);
+        RELAY_PUT(out, "]");
     }
     RELAY_PUT(out, "}\n\n");
 }
@@ -273,6 +274,7 @@ static void take_part(relay_writer_t *writer, relay_buf_t *out, relay_span_t tex
 {
     relay_responses_writer_t *state = relay_responses_state(writer);
     bool first = relay_responses_kept_text(writer).len == 0;
+    relay_span_t entries = {NULL, 0};
     bool likely = logprobs.type == RELAY_JSON_ARRAY && state->kind == RELAY_BLOCK_TEXT;
     bool whole = state->kind == RELAY_BLOCK_TOOL_CALL &&
                  (state->wrapped || state->call == RELAY_RESPONSES_TOOL_SEARCH);
@@ -286,10 +288,10 @@ static void take_part(relay_writer_t *writer, relay_buf_t *out, relay_span_t tex
     }
     relay_responses_keep_text(writer, text);
     if (likely) {
-        relay_responses_keep_logprobs(writer, logprobs.text);
+        entries = relay_responses_keep_logprobs(writer, logprobs);
     }
     if (!whole) {
-        put_delta(writer, out, text, likely ? logprobs.text : relay_span(NULL, 0));
+        put_delta(writer, out, text, entries);
     }
 }
 

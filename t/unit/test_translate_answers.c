@@ -1,5 +1,5 @@
 /*
- * What answers of every format have in common, whole and as streams: ids. Each
+ * What answers of every format have in common, whole and as streams: ids, log probabilities. Each
  * stream is the same for every cut of its input.
  */
 
@@ -157,12 +157,215 @@ static void a_call_without_an_id_has_one_of_the_request(void **state)
     translate_close(&run);
 }
 
+/* ---- log probabilities --------------------------------------------------------- */
+
+/* As Chat Completions and Responses tell of a token; the latter has no null. */
+#define TOKEN(token, bytes)                                                                        \
+    "{'token':'" token "','logprob':-0.25,'bytes':" bytes ",'top_logprobs':[{'token':'" token      \
+    "','logprob':-0.25,'bytes':" bytes "},{'token':'x','logprob':-2,'bytes':" bytes "}]}"
+#define CHOSEN(token) "{'token':'" token "','logProbability':-0.25}"
+#define FROM(token)   "{'candidates':[" CHOSEN(token) ",{'token':'x','logProbability':-2}]}"
+
+static void s25_logprobs_of_a_whole_answer(void **state)
+{
+    static const char chat[] =
+        "{'choices':[{'message':{'content':'Hi','refusal':'no'},'logprobs':"
+        "{'content':[" TOKEN("H", "null") "," TOKEN("i", "null") "],'refusal':[" TOKEN(
+            "no", "[1]") "]},"
+                         "'finish_reason':"
+                         "'stop'}]}";
+    static const char responses[] =
+        "{'status':'completed','output':[{'type':'message','content':[{'type':'output_text',"
+        "'text':'H','logprobs':[" TOKEN("H", "[72]") "]},{'type':'output_text','text':'i',"
+                                                     "'logprobs':[" TOKEN("i", "[105]") "]}]}]}";
+    static const char gemini[] =
+        "{'candidates':[{'content':{'parts':[{'text':'H\\u00e9'}]},'finishReason':'STOP',"
+        "'logprobsResult':{'chosenCandidates':[{'token':'\\u00e9','logProbability':-0.25}],"
+        "'topCandidates':[{'candidates':[{'token':'\\u00e9','logProbability':-0.25},{'token':"
+        "'x','logProbability':-2}]}],'logProbabilitySum':-0.25}}]}";
+    static const struct {
+        const char *upstream, *caller, *body, *part;
+    } cases[] = {
+        {CHAT, CHAT, chat,
+         "'logprobs':{'content':[" TOKEN("H", "null") "," TOKEN("i", "null") "],'refusal':[" TOKEN(
+             "no", "[1]") "]},'finish_reason'"},
+        {CHAT, RESPONSES, chat,
+         "'annotations':[],'logprobs':[" TOKEN("H", "[]") "," TOKEN("i", "[]") "]}]}"},
+        {CHAT, GEMINI, chat,
+         "'logprobsResult':{'chosenCandidates':[" CHOSEN("H") "," CHOSEN("i") "," CHOSEN(
+             "no") "],'topCandidates':[" FROM("H") "," FROM("i") "," FROM("no") "]},'index':0}"},
+        {RESPONSES, CHAT, responses,
+         "'logprobs':{'content':[" TOKEN("H", "[72]") "," TOKEN("i", "[105]") "],'refusal':null}"},
+        {RESPONSES, GEMINI, responses,
+         "'chosenCandidates':[" CHOSEN("H") "," CHOSEN("i") "],'topCandidates':[" FROM(
+             "H") "," FROM("i") "]}"},
+        {GEMINI, CHAT, gemini,
+         "'logprobs':{'content':[{'token':'\\u00e9','logprob':-0.25,'bytes':[195,169],"
+         "'top_logprobs':[{'token':'\\u00e9','logprob':-0.25,'bytes':[195,169]},{'token':'x',"
+         "'logprob':-2,'bytes':[120]}]}],'refusal':null}"},
+        {GEMINI, RESPONSES, gemini,
+         "'logprobs':[{'token':'\\u00e9','logprob':-0.25,'bytes':[195,169],'top_logprobs':["},
+        {GEMINI, MESSAGES, gemini, "'content':[{'type':'text','text':'H\\u00e9'}]"},
+    };
+    translate_t run;
+    relay_span_t out;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        translate_open(&run, cases[i].caller, cases[i].upstream);
+        assert_int_equal(relay_translate_response(&run.translation,
+                                                  relay_wire_cstring(json(cases[i].body)), &out),
+                         RELAY_ERR_NONE);
+        translate_has(out, json(cases[i].part));
+        translate_close(&run);
+    }
+}
+
+/* The stream, checked and cut, and what has to be in it. */
+static void stream_has(const char *upstream, const char *caller, const char *text,
+                       const char *const *parts, size_t nparts)
+{
+    translate_stream_t out;
+    stream_check_t check;
+    translate_t run;
+
+    translate_open(&run, caller, upstream);
+    out = translate_stream(&run.translation, json(text), &check);
+    assert_true(check.ended);
+    for (size_t i = 0; i < nparts; i++) {
+        translate_has(relay_buf_span(&out.output.buf), json(parts[i]));
+    }
+    free(out.output.buf.base);
+    translate_close(&run);
+}
+
+#define STREAM_HAS(upstream, caller, text, ...)                                                    \
+    do {                                                                                           \
+        static const char *const parts_[] = {__VA_ARGS__};                                         \
+        stream_has(upstream, caller, text, parts_, sizeof(parts_) / sizeof(parts_[0]));            \
+    } while (0)
+
+static void s25_logprobs_of_a_stream_of_responses(void **state)
+{
+    /* its deltas tell no bytes; a message without deltas is read at its end */
+    static const char text[] = EVENT("response.created", ",'response':{'id':'resp_1'}") EVENT(
+        "response.output_text.delta",
+        ",'output_index':0,'content_index':0,'delta':'H','logprobs':[{'token':'H','logprob':-0.25,"
+        "'top_logprobs':[{'token':'x',\ndata: 'logprob':-2}]}]")
+        EVENT("response.output_text.delta",
+              ",'output_index':0,'content_index':0,'delta':'i','logprobs':[]")
+            EVENT("response.output_item.done",
+                  ",'output_index':1,'item':{'type':'message','content':[{'type':'output_text',"
+                  "'text':'b','logprobs':[" TOKEN("b", "[98]") "]}]}")
+                EVENT("response.completed", ",'response':{'status':'completed','output':[]}");
+
+    (void)state;
+    STREAM_HAS(RESPONSES, CHAT, text,
+               "'delta':{'content':'H'},'logprobs':{'content':[{'token':'H','logprob':-0.25,"
+               "'bytes':null,'top_logprobs':[{'token':'x','logprob':-2,'bytes':null}]}],"
+               "'refusal':null},",
+               "'delta':{'content':'i'},'logprobs':null",
+               "'delta':{'content':'b'},'logprobs':{'content':[" TOKEN("b", "[98]") "],");
+    STREAM_HAS(RESPONSES, GEMINI, text,
+               "'parts':[{'text':'H'}]},'logprobsResult':{'chosenCandidates':[{'token':'H',"
+               "'logProbability':-0.25}],'topCandidates':[{'candidates':[{'token':'x',"
+               "'logProbability':-2}]}]},'index':0}]",
+               "'parts':[{'text':'i'}]},'index':0}]");
+}
+
+static void s25_logprobs_of_a_stream_of_gemini(void **state)
+{
+    static const char text[] =
+        DATA("'candidates':[{'content':{'parts':[{'text':'H'}]},'logprobsResult':"
+             "{'chosenCandidates':[" CHOSEN("H") "],'topCandidates':[" FROM("H") "]}}]")
+            DATA("'candidates':[{'content':{'parts':[{'text':'i'}]},'logprobsResult':"
+                 "{'chosenCandidates':[" CHOSEN("i") "]},'finishReason':'STOP'}]");
+
+    (void)state;
+    STREAM_HAS(GEMINI, CHAT, text, "'delta':{'content':'H'},'logprobs':null",
+               "'delta':{'content':''},'logprobs':{'content':[{'token':'H','logprob':-0.25,"
+               "'bytes':[72],'top_logprobs':[{'token':'H','logprob':-0.25,'bytes':[72]},{'token':"
+               "'x','logprob':-2,'bytes':[120]}]}],'refusal':null}",
+               "'content':[{'token':'i','logprob':-0.25,'bytes':[105],'top_logprobs':[]}]");
+    STREAM_HAS(GEMINI, RESPONSES, text,
+               "'text':'Hi','logprobs':[{'token':'H','logprob':-0.25,'bytes':[72],'top_logprobs':");
+    STREAM_HAS(GEMINI, GEMINI, text,
+               "'logprobsResult':{'chosenCandidates':[" CHOSEN("H") "],'topCandidates':[" FROM(
+                   "H") "]},'index':0}]");
+    STREAM_HAS(GEMINI, MESSAGES, text, "{'type':'text_delta','text':'i'}");
+}
+
+static void s25_logprobs_of_a_stream_of_chat(void **state)
+{
+    static const char text[] =
+        DATA("'choices':[{'index':0,'delta':{'content':'H'},'logprobs':{'content':[" TOKEN(
+            "H", "null") "],'refusal':null}}]")
+            DATA("'choices':[{'index':0,'delta':{},'finish_reason':'stop'}]") "data: [DONE]\n\n";
+
+    (void)state;
+    STREAM_HAS(CHAT, GEMINI, text,
+               "'parts':[{'text':'H'}]},'logprobsResult':{'chosenCandidates':[" CHOSEN(
+                   "H") "],'topCandidates':[" FROM("H") "]},'index':0}]");
+    STREAM_HAS(CHAT, RESPONSES, text, "'delta':'H','logprobs':[" TOKEN("H", "[]") "]}",
+               "'text':'H','annotations':[],'logprobs':[" TOKEN("H", "[]") "]");
+}
+
+/* What is no entry is left out: an event has room for six times its texts. */
+static void lists_of_logprobs_that_are_none(void **state)
+{
+    static const char *const lists[] = {
+        "[]", "[{}]", "[1,'a',null]", "[{'token':'a'}]", "[{'token':1,'logprob':-1}]", "[[]]"};
+    uint8_t bytes[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        relay_json_value_t list = {RELAY_JSON_ARRAY, relay_wire_cstring(json(lists[i]))};
+        relay_buf_t out = relay_buf(bytes, sizeof(bytes));
+        relay_codec_put_logprobs(&out, list, RELAY_SPAN("null"));
+        assert_int_equal(out.len, 0);
+    }
+}
+
+static void texts_are_cut_between_characters(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t at, cut;
+    } cases[] = {
+        {"abc", 0, 0},
+        {"abc", 2, 2},
+        {"abc", 9, 3},
+        {"a\\n", 2, 3},
+        {"\\u00e9b", 1, 6},
+        {"\\ud83d\\ude00b", 7, 12},
+        {"\\ud83d", 3, 6},
+        {"\\ud83dabcdef", 3, 6},
+        {"\xc3\xa9z", 1, 2},
+        {"\xe6\xbc\xa2z", 2, 3},
+        {"\xf0\x9f\x99\x82z", 1, 4},
+        {"\\", 1, 1},
+        {"\xe6\xbc", 1, 2},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(relay_codec_boundary(relay_wire_cstring(cases[i].text), cases[i].at),
+                         cases[i].cut);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_has_an_id_of_the_callers_kind),
         cmocka_unit_test(a_stream_has_the_id_of_a_whole_answer),
         cmocka_unit_test(a_call_without_an_id_has_one_of_the_request),
+        cmocka_unit_test(s25_logprobs_of_a_whole_answer),
+        cmocka_unit_test(s25_logprobs_of_a_stream_of_responses),
+        cmocka_unit_test(s25_logprobs_of_a_stream_of_gemini),
+        cmocka_unit_test(s25_logprobs_of_a_stream_of_chat),
+        cmocka_unit_test(lists_of_logprobs_that_are_none),
+        cmocka_unit_test(texts_are_cut_between_characters),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -299,8 +299,9 @@ static void sampling_limits_and_stops(void **state)
                    "\"logprobs\":true,\"top_logprobs\":3,\"max_tokens\":9,\"stream\":true"),
             CONFIG("\"temperature\":0.70,\"topP\":0.9,\"topK\":40,\"presencePenalty\":0.1,"
                    "\"frequencyPenalty\":-0.2,\"seed\":7,\"candidateCount\":2,"
-                   "\"maxOutputTokens\":9,\"stopSequences\":[\"END\"]"),
-            "logprobs, top_logprobs");
+                   "\"responseLogprobs\":true,\"logprobs\":3,\"maxOutputTokens\":9,"
+                   "\"stopSequences\":[\"END\"]"),
+            "");
     request(small, IN(ASK ",\"max_tokens\":300"), CONFIG("\"maxOutputTokens\":100"),
             "changed=max_completion_tokens");
     request(fixed, IN(ASK ",\"temperature\":0,\"top_p\":1"), "{" HI "}", "temperature, top_p");

@@ -396,7 +396,7 @@ static void usage_is_taken_wherever_it_is(void **state)
 /* ---- logprobs, many choices -------------------------------------------------- */
 
 #define EMPTY_DELTA   "\"text_delta\",\"text\":\"\""
-#define LIKELY(token) "{\"token\":\"" token "\",\"logprob\":-0.5,\"top_logprobs\":[]}"
+#define LIKELY(token) "{\"token\":\"" token "\",\"logprob\":-0.5,\"bytes\":[1],\"top_logprobs\":[]}"
 #define LIKELY_CHUNK(delta, list)                                                                  \
     CHUNK(delta, ",\"logprobs\":{\"content\":[" list "],\"refusal\":null}")
 

@@ -328,43 +328,46 @@ static void chat_becomes_items(void **state)
         "{'name':'p','format':{'type':'grammar','grammar':{'syntax':'lark','definition':"
         "'x'}}}}],'tool_choice':'auto','reasoning_effort':'low','verbosity':'low',"
         "'logprobs':true,'top_logprobs':3,'seed':7,'response_format':{'type':'json_object'}}",
-        SENT("{'type':'message','role':'developer','content':[{'type':'input_text','text':"
-             "'d'}]},"
-             "{'type':'message','role':'user','content':[{'type':'input_text','text':'u'},"
-             "{'type':'input_image','image_url':'https://a.example/i.png','detail':'auto'},"
-             "{'type':'input_file','filename':'a.pdf','file_data':"
-             "'data:application/pdf;base64,JVBERi0x'}]},"
-             "{'type':'reasoning','summary':[{'type':'summary_text','text':'t'}],"
-             "'encrypted_content':'gAAA'},"
-             "{'type':'message','role':'assistant','content':[{'type':'output_text','text':"
-             "'go','annotations':[]}]},"
-             "{'type':'function_call','call_id':'a','name':'f','arguments':'{}'},"
-             "{'type':'custom_tool_call','call_id':'b','name':'p','input':'x'},"
-             "{'type':'function_call_output','call_id':'a','output':'1'},"
-             "{'type':'custom_tool_call_output','call_id':'b','output':'2'}") ",'tools':[{'type':'"
-                                                                              "function','name':'f'"
-                                                                              ",'parameters':{'"
-                                                                              "type':'object','"
-                                                                              "properties':{}},"
-                                                                              "'strict':false},{'"
-                                                                              "type':'custom','"
-                                                                              "name':'p','format':{"
-                                                                              "'type':'grammar','"
-                                                                              "syntax':'lark',"
-                                                                              "'definition':'x'}}],"
-                                                                              "'tool_choice':'auto'"
-                                                                              ",'max_output_tokens'"
-                                                                              ":99,'reasoning':{'"
-                                                                              "effort':"
-                                                                              "'low'},'include':['"
-                                                                              "reasoning.encrypted_"
-                                                                              "content'],'text':{'"
-                                                                              "format':{'type':'"
-                                                                              "json_object'},"
-                                                                              "'verbosity':'low'},'"
-                                                                              "store':false,'"
-                                                                              "stream':true}",
-        "messages.reasoning_content, logprobs, top_logprobs, seed");
+        SENT(
+            "{'type':'message','role':'developer','content':[{'type':'input_text','text':"
+            "'d'}]},"
+            "{'type':'message','role':'user','content':[{'type':'input_text','text':'u'},"
+            "{'type':'input_image','image_url':'https://a.example/i.png','detail':'auto'},"
+            "{'type':'input_file','filename':'a.pdf','file_data':"
+            "'data:application/pdf;base64,JVBERi0x'}]},"
+            "{'type':'reasoning','summary':[{'type':'summary_text','text':'t'}],"
+            "'encrypted_content':'gAAA'},"
+            "{'type':'message','role':'assistant','content':[{'type':'output_text','text':"
+            "'go','annotations':[]}]},"
+            "{'type':'function_call','call_id':'a','name':'f','arguments':'{}'},"
+            "{'type':'custom_tool_call','call_id':'b','name':'p','input':'x'},"
+            "{'type':'function_call_output','call_id':'a','output':'1'},"
+            "{'type':'custom_tool_call_output','call_id':'b','output':'2'}") ",'tools':[{'type':'"
+                                                                             "function','name':'f',"
+                                                                             "'parameters':{'type':"
+                                                                             "'object','properties'"
+                                                                             ":{}},"
+                                                                             "'strict':false},{'"
+                                                                             "type':'custom','name'"
+                                                                             ":'p','format':{'type'"
+                                                                             ":'grammar','syntax':'"
+                                                                             "lark',"
+                                                                             "'definition':'x'}}],'"
+                                                                             "tool_choice':'auto','"
+                                                                             "top_logprobs':3,'max_"
+                                                                             "output_tokens':99,"
+                                                                             "'reasoning':{'effort'"
+                                                                             ":'low'},'include':['"
+                                                                             "reasoning.encrypted_"
+                                                                             "content',"
+                                                                             "'message.output_text."
+                                                                             "logprobs'],'text':{'"
+                                                                             "format':{'type':'"
+                                                                             "json_object'},"
+                                                                             "'verbosity':'low'},'"
+                                                                             "store':false,'stream'"
+                                                                             ":true}",
+        "messages.reasoning_content, seed");
 }
 
 static void messages_become_items(void **state)
@@ -611,10 +614,12 @@ static void how_an_answer_ended_is_told(void **state)
     response_has(CHAT,
                  "{'choices':[{'message':{'content':null,'refusal':'no'},'finish_reason':'stop'}]}",
                  "'content':[{'type':'refusal','refusal':'no'}]}]");
-    response_has(CHAT,
-                 "{'choices':[{'message':{'content':'a'},'logprobs':{'content':[{'token':'a'}]},"
-                 "'finish_reason':'stop'}]}",
-                 "'annotations':[],'logprobs':[{'token':'a'}]}");
+    response_has(
+        CHAT,
+        "{'choices':[{'message':{'content':'a'},'logprobs':{'content':[{'token':'a','logprob':-1}]}"
+        ","
+        "'finish_reason':'stop'}]}",
+        "'annotations':[],'logprobs':[{'token':'a','logprob':-1,'bytes':[],'top_logprobs':[]}]}");
     response_has(CHAT,
                  "{'choices':[{'message':{'tool_calls':[{'function':{'name':'f','arguments':"
                  "'{broken'}},{'function':{'name':'g','arguments':''}}]},"
