@@ -105,6 +105,7 @@ static const relay_config_field_t traits_fields[] = {
     NO("developer_role", RELAY_TARGET_NO_DEVELOPER),
     YES("echo_reasoning", RELAY_TARGET_REASONING_BACK),
     NO("json_schema", RELAY_TARGET_OLD_SCHEMA),
+    YES("logprobs", RELAY_TARGET_LOGPROBS),
     {"max_tokens_field", read_limit, 0, 0, 0},
     YES("mid_system", RELAY_TARGET_LATE_SYSTEM),
     NO("parallel_tools", RELAY_TARGET_NO_PARALLEL),

@@ -28,8 +28,10 @@ enum {
     RELAY_TARGET_SIGNED_CALLS = 1 << 11,  /* refuses calls in history without a signature */
     RELAY_TARGET_OLD_SCHEMA = 1 << 12,    /* takes schemas in the older dialect of its format
                                              only */
-    RELAY_TARGET_CUSTOM = 1 << 13         /* takes tools of free text, where that depends on the
+    RELAY_TARGET_CUSTOM = 1 << 13,        /* takes tools of free text, where that depends on the
                                              host: others get them as functions */
+    RELAY_TARGET_LOGPROBS = 1 << 14       /* gives log probabilities, where that depends on the
+                                             host */
 };
 
 /* All zero is a good default. */

@@ -290,6 +290,22 @@ static void put_seed(relay_gemini_writing_t *writing)
     }
 }
 
+/* Most hosts refuse to be asked for them, and all in a stream. */
+static void put_logprobs(relay_gemini_writing_t *writing)
+{
+    const relay_request_t *request = writing->request;
+    bool gives = (writing->translation->target.flags & RELAY_TARGET_LOGPROBS) != 0 &&
+                 writing->translation->caller->logprobs && !request->stream;
+
+    if (!relay_codec_wants_logprobs(writing->translation, request, writing->own || gives)) {
+        return;
+    }
+    put_number(writing, RELAY_SPAN("responseLogprobs"), request->logprobs);
+    if (writing->own || relay_codec_nonzero(request->top_logprobs)) {
+        put_number(writing, RELAY_SPAN("logprobs"), request->top_logprobs);
+    }
+}
+
 static bool put_sampling(relay_gemini_writing_t *writing)
 {
     const relay_request_t *request = writing->request;
@@ -303,11 +319,7 @@ static bool put_sampling(relay_gemini_writing_t *writing)
     if (request->choices > 1) {
         put_count(writing, RELAY_SPAN("candidateCount"), request->choices);
     }
-    if (relay_codec_wants_logprobs(writing->translation, request,
-                                   writing->own || writing->translation->caller->logprobs)) {
-        put_number(writing, RELAY_SPAN("responseLogprobs"), request->logprobs);
-        put_number(writing, RELAY_SPAN("logprobs"), request->top_logprobs);
-    }
+    put_logprobs(writing);
     return put_limit(writing) && put_stop(writing);
 }
 

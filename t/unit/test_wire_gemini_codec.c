@@ -290,7 +290,8 @@ static void a_custom_tool_is_wrapped_and_unwrapped(void **state)
 
 static void sampling_limits_and_stops(void **state)
 {
-    relay_target_t small = {.output_tokens_max = 100}, fixed = {.flags = RELAY_TARGET_NO_SAMPLING};
+    relay_target_t small = {.output_tokens_max = 100}, fixed = {.flags = RELAY_TARGET_NO_SAMPLING},
+                   likely = {.flags = RELAY_TARGET_LOGPROBS};
 
     (void)state;
     request(plain,
@@ -299,9 +300,13 @@ static void sampling_limits_and_stops(void **state)
                    "\"logprobs\":true,\"top_logprobs\":3,\"max_tokens\":9,\"stream\":true"),
             CONFIG("\"temperature\":0.70,\"topP\":0.9,\"topK\":40,\"presencePenalty\":0.1,"
                    "\"frequencyPenalty\":-0.2,\"seed\":7,\"candidateCount\":2,"
-                   "\"responseLogprobs\":true,\"logprobs\":3,\"maxOutputTokens\":9,"
-                   "\"stopSequences\":[\"END\"]"),
-            "");
+                   "\"maxOutputTokens\":9,\"stopSequences\":[\"END\"]"),
+            "logprobs, top_logprobs");
+    request(likely, IN(ASK ",\"logprobs\":true,\"top_logprobs\":3"),
+            CONFIG("\"responseLogprobs\":true,\"logprobs\":3"), "");
+    request(likely, IN(ASK ",\"logprobs\":true,\"top_logprobs\":0"),
+            CONFIG("\"responseLogprobs\":true"), "");
+    request(likely, IN(ASK ",\"logprobs\":true,\"stream\":true"), "{" HI "}", "logprobs");
     request(small, IN(ASK ",\"max_tokens\":300"), CONFIG("\"maxOutputTokens\":100"),
             "changed=max_completion_tokens");
     request(fixed, IN(ASK ",\"temperature\":0,\"top_p\":1"), "{" HI "}", "temperature, top_p");
