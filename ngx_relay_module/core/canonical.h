@@ -406,7 +406,8 @@ typedef struct {
     bool free_text;     /* BLOCK of a call */
     /* DELTA: one of them. The text of a call is a fragment of its arguments,
      * always quoted; the text of REDACTED and the raw of OPAQUE come whole with
-     * their BLOCK. */
+     * their BLOCK, and so does an IMAGE: its base64 is text or its URL raw, its
+     * media type is type. */
     relay_span_t text;
     relay_span_t signature;
     relay_span_t signer;

@@ -223,6 +223,10 @@ bool relay_codec_nonzero(relay_json_value_t number);
 /* "data:image/png;base64,…" taken apart into media; false if it is none. */
 bool relay_codec_data_url(relay_translation_t *translation, relay_span_t url, relay_media_t *media);
 void relay_codec_put_data_url(relay_buf_t *out, const relay_media_t *media);
+/* The URL between quotes that media from an answer have, or such a one. */
+void relay_codec_put_media_url(relay_buf_t *out, const relay_media_t *media);
+/* What the BLOCK of an IMAGE holds. */
+relay_media_t relay_codec_event_media(const relay_stream_event_t *event);
 
 /* What base64 data (the content of a string) spells, in plain; empty if it is none. */
 relay_span_t relay_codec_base64_text(relay_translation_t *translation, relay_span_t data);

@@ -326,6 +326,24 @@ void relay_codec_put_data_url(relay_buf_t *out, const relay_media_t *media)
     RELAY_PUT(out, "\"");
 }
 
+void relay_codec_put_media_url(relay_buf_t *out, const relay_media_t *media)
+{
+    if (media->source == RELAY_SOURCE_BASE64) {
+        relay_codec_put_data_url(out, media);
+    } else {
+        relay_codec_put_string(out, media->data);
+    }
+}
+
+relay_media_t relay_codec_event_media(const relay_stream_event_t *event)
+{
+    bool url = event->raw.len != 0;
+
+    return (relay_media_t){.source = url ? RELAY_SOURCE_URL : RELAY_SOURCE_BASE64,
+                           .data = url ? event->raw : event->text,
+                           .media_type = event->type};
+}
+
 bool relay_codec_looks_like(relay_span_t media_type, relay_span_t data)
 {
     /* the first bytes of each format, in base64; a slash may be escaped */

@@ -82,6 +82,7 @@ RELAY_CORE_SOURCES = \
 	wire_openai_chat_codec_write.c \
 	wire_openai_chat_codec_body.c \
 	wire_openai_chat_codec_answer.c \
+	wire_openai_chat_codec_beside.c \
 	wire_openai_chat_codec_reader.c \
 	wire_openai_chat_codec_writer.c \
 	wire_openai_responses_codec.c \

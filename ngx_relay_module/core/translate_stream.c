@@ -57,10 +57,12 @@ void relay_kept_free(relay_kept_t *kept)
 /* What an event may become at most, see relay_writer_t.owed. */
 static size_t room_for(const relay_stream_translation_t *stream, const relay_stream_event_t *event)
 {
-    size_t texts = event->text.len + event->signature.len + event->signer.len + event->id.len +
-                   event->model.len + event->name.len + event->scope.len + event->raw.len +
-                   event->logprobs.text.len + event->ending.sequence.len +
-                   event->ending.explanation.len;
+    /* what an image is stays as it is: its escapes are none */
+    size_t image = event->block_kind == RELAY_BLOCK_IMAGE ? event->text.len : 0;
+    size_t texts = event->text.len - image + event->signature.len + event->signer.len +
+                   event->id.len + event->model.len + event->name.len + event->scope.len +
+                   event->raw.len + event->type.len + event->logprobs.text.len +
+                   event->ending.sequence.len + event->ending.explanation.len;
 
     if (event->citation != NULL) {
         texts += event->citation->raw.len + event->citation->url.len + event->citation->title.len +
@@ -69,7 +71,7 @@ static size_t room_for(const relay_stream_translation_t *stream, const relay_str
     if (event->failure != NULL) {
         texts += event->failure->error.message.len + event->failure->error.param.len;
     }
-    return RELAY_EVENT_ROOM + 6 * texts +
+    return RELAY_EVENT_ROOM + 6 * texts + image +
            (event->kind == RELAY_STREAM_DELTA ? 0 : stream->writer.owed);
 }
 

@@ -72,6 +72,9 @@ bool relay_messages_loop_unsigned(const relay_request_t *request);
  * that finds no signature of its own refuses it: see unsigned_thinking. */
 bool relay_messages_shows(const relay_translation_t *translation, relay_span_t signer);
 
+/* What is noted where an answer has an image: none of this format can. */
+#define RELAY_MESSAGES_NO_IMAGE RELAY_SPAN("content.image")
+
 /* Stop reasons, both ways; END for a word that is not known, UNSET for none. */
 relay_stop_t relay_messages_stop(relay_span_t word);
 relay_span_t relay_messages_stop_word(relay_stop_t reason);

@@ -250,6 +250,9 @@ static void put_block(writing_t *writing, const relay_block_t *block, size_t ind
         relay_codec_put_string(writing->out, block->text);
         RELAY_PUT(writing->out, "}");
         break;
+    case RELAY_BLOCK_IMAGE:
+        relay_codec_drop_name(writing->translation, RELAY_MESSAGES_NO_IMAGE);
+        break;
     default:
         break; /* no client of this format would know what to do with it */
     }

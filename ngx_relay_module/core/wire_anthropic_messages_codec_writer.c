@@ -220,6 +220,8 @@ static void begin_block(relay_writer_t *writer, relay_buf_t *out, const relay_st
         put_call(writer, out, event);
     } else if (event->block_kind == RELAY_BLOCK_REDACTED && state_of(writer)->shown) {
         put_redacted(writer, out, event);
+    } else if (event->block_kind == RELAY_BLOCK_IMAGE) {
+        relay_codec_drop_name(writer->translation, RELAY_MESSAGES_NO_IMAGE);
     }
 }
 

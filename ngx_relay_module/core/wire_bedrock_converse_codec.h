@@ -52,6 +52,9 @@ bool relay_converse_refuse_block(relay_converse_writing_t *writing, const relay_
 bool relay_converse_put_media(relay_converse_writing_t *writing, const relay_message_t *message,
                               const relay_block_t *block);
 
+/* The media type of an image in an answer, by the format's word for it. */
+relay_span_t relay_converse_image_type(relay_span_t format);
+
 /* {"cachePoint":…} for a marker that says something, with `before` in front. */
 void relay_converse_put_mark(relay_converse_writing_t *writing, relay_span_t before,
                              relay_json_value_t mark);

@@ -190,6 +190,22 @@ static bool read_cited(reading_t *reading, relay_json_node_t object)
            read_citations(reading, citations, &(*first)->citations);
 }
 
+static bool read_image(reading_t *reading, relay_json_node_t object)
+{
+    const relay_json_tree_t *tree = reading->tree;
+    relay_json_node_t source = node_of(tree, object, RELAY_SPAN("source"));
+    relay_span_t data = relay_json_content(tree, node_of(tree, source, RELAY_SPAN("bytes")));
+    relay_block_t *block = add(reading, data.len != 0 ? RELAY_BLOCK_IMAGE : RELAY_BLOCK_OPAQUE);
+
+    if (block != NULL) {
+        block->type = RELAY_SPAN("image");
+        block->media.data = data;
+        block->media.media_type = relay_converse_image_type(
+            relay_json_content(tree, node_of(tree, object, RELAY_SPAN("format"))));
+    }
+    return block != NULL;
+}
+
 static bool read_other(reading_t *reading, relay_json_node_t node)
 {
     relay_json_node_t key = relay_json_first(reading->tree, node);
@@ -205,10 +221,10 @@ static bool read_other(reading_t *reading, relay_json_node_t node)
 /* A block has one key, which is its type. */
 static bool read_block(reading_t *reading, relay_json_node_t node)
 {
-    enum { TEXT, CALL, REASONING, CITED, KEYS };
-    static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("text"), RELAY_SPAN_INIT("toolUse"),
-                                            RELAY_SPAN_INIT("reasoningContent"),
-                                            RELAY_SPAN_INIT("citationsContent")};
+    enum { TEXT, CALL, REASONING, CITED, IMAGE, KEYS };
+    static const relay_span_t keys[KEYS] = {
+        RELAY_SPAN_INIT("text"), RELAY_SPAN_INIT("toolUse"), RELAY_SPAN_INIT("reasoningContent"),
+        RELAY_SPAN_INIT("citationsContent"), RELAY_SPAN_INIT("image")};
     const relay_json_tree_t *tree = reading->tree;
     relay_json_node_t nodes[KEYS];
 
@@ -229,6 +245,9 @@ static bool read_block(reading_t *reading, relay_json_node_t node)
     }
     if (nodes[CITED] != RELAY_JSON_NOWHERE) {
         return read_cited(reading, nodes[CITED]);
+    }
+    if (nodes[IMAGE] != RELAY_JSON_NOWHERE) {
+        return read_image(reading, nodes[IMAGE]);
     }
     return read_other(reading, node);
 }

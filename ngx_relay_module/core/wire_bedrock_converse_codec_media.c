@@ -1,6 +1,6 @@
 /*
- * Images and documents in Bedrock Converse requests. Called by
- * wire_bedrock_converse_codec_write.c.
+ * Images and documents in Bedrock Converse requests, and what images of answers are.
+ * Called by wire_bedrock_converse_codec_{write,answer,reader}.c.
  */
 
 #include "wire_bedrock_converse_codec.h"
@@ -43,6 +43,16 @@ static relay_span_t format_of(const format_t *formats, size_t count, relay_span_
         }
     }
     return relay_span(NULL, 0);
+}
+
+relay_span_t relay_converse_image_type(relay_span_t format)
+{
+    for (size_t i = 0; i < COUNT(images); i++) {
+        if (relay_span_eq(format, images[i].format)) {
+            return images[i].type;
+        }
+    }
+    return RELAY_SPAN("image/png");
 }
 
 /* ---- images -------------------------------------------------------------- */

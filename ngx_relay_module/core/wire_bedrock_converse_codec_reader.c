@@ -25,9 +25,12 @@ typedef struct {
 } entry_t;
 
 typedef struct {
-    bool tools;    /* a call has begun */
-    uint32_t next; /* number of the next block */
-    uint32_t turn; /* entry to give up if none is free */
+    bool tools; /* a call has begun */
+    bool image; /* one is being gathered in what the reader keeps: */
+    uint32_t image_index;
+    relay_span_t image_type; /* one of ours */
+    uint32_t next;           /* number of the next block */
+    uint32_t turn;           /* entry to give up if none is free */
     entry_t entries[RELAY_TOOLS_OPEN_MAX];
 } state_t;
 
@@ -228,6 +231,63 @@ static void put_reasoning(relay_reader_t *reader, uint32_t index, relay_json_val
     }
 }
 
+/* ---- images: whole, as nobody takes them in pieces ----------------------- */
+
+static void end_image(relay_reader_t *reader)
+{
+    state_t *state = state_of(reader);
+    relay_stream_event_t event = {.block_kind = RELAY_BLOCK_IMAGE, .type = state->image_type};
+
+    if (state->image && reader->kept.len != 0) {
+        event.text = relay_span(reader->kept.base, reader->kept.len);
+        stop(reader, open_block(reader, state->image_index, event));
+    }
+    state->image = false;
+    reader->kept.len = 0;
+}
+
+static void begin_image(relay_reader_t *reader, uint32_t index, relay_json_value_t object)
+{
+    static const relay_span_t key = RELAY_SPAN_INIT("format");
+    state_t *state = state_of(reader);
+    relay_json_value_t format = {RELAY_JSON_ABSENT, {NULL, 0}};
+
+    end_image(reader);
+    relay_json_members(object.text, &key, 1, &format);
+    state->image = true;
+    state->image_index = index;
+    state->image_type = relay_converse_image_type(relay_wire_inner(format));
+}
+
+/* Base64 of bytes that go on is base64 only if it has no padding. */
+static bool may_go_on(const relay_kept_t *kept)
+{
+    return kept->len % 4 == 0 && (kept->len == 0 || kept->base[kept->len - 1] != '=');
+}
+
+static void put_image(relay_reader_t *reader, uint32_t index, relay_json_value_t object)
+{
+    static const relay_span_t outer = RELAY_SPAN_INIT("source"), key = RELAY_SPAN_INIT("bytes");
+    relay_json_value_t source = {RELAY_JSON_ABSENT, {NULL, 0}}, bytes = source;
+    const relay_failure_t broken = {
+        .error = {.code = RELAY_ERR_UPSTREAM_INVALID,
+                  .message = RELAY_SPAN("The provider's image cannot be put together.")}};
+
+    relay_json_members(object.text, &outer, 1, &source);
+    if (source.type == RELAY_JSON_OBJECT) {
+        relay_json_members(source.text, &key, 1, &bytes);
+    }
+    if (relay_wire_inner(bytes).len == 0) {
+        return;
+    }
+    if (!state_of(reader)->image || state_of(reader)->image_index != index) {
+        begin_image(reader, index, (relay_json_value_t){RELAY_JSON_OBJECT, RELAY_SPAN("{}")});
+    }
+    if (!may_go_on(&reader->kept) || !relay_kept_put(&reader->kept, relay_wire_inner(bytes))) {
+        fail(reader, &broken);
+    }
+}
+
 static void put_citation(relay_reader_t *reader, uint32_t index, relay_json_value_t object)
 {
     relay_stream_event_t event;
@@ -256,10 +316,10 @@ static void put_input(relay_reader_t *reader, uint32_t index, relay_json_value_t
 
 static void block_delta(relay_reader_t *reader, uint32_t index, relay_json_value_t object)
 {
-    enum { TEXT, CALL, REASONING, CITATION, KEYS };
+    enum { TEXT, CALL, REASONING, CITATION, IMAGE, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("text"), RELAY_SPAN_INIT("toolUse"),
                                             RELAY_SPAN_INIT("reasoningContent"),
-                                            RELAY_SPAN_INIT("citation")};
+                                            RELAY_SPAN_INIT("citation"), RELAY_SPAN_INIT("image")};
     relay_json_value_t values[KEYS];
 
     if (object.type == RELAY_JSON_OBJECT && relay_json_members(object.text, keys, KEYS, values)) {
@@ -267,24 +327,34 @@ static void block_delta(relay_reader_t *reader, uint32_t index, relay_json_value
         put_citation(reader, index, values[CITATION]);
         put_input(reader, index, values[CALL]);
         put_reasoning(reader, index, values[REASONING]);
+        if (values[IMAGE].type == RELAY_JSON_OBJECT) {
+            put_image(reader, index, values[IMAGE]);
+        }
     }
 }
 
 /* A tool that the provider runs itself is none of the caller's calls. */
 static void block_start(relay_reader_t *reader, uint32_t index, relay_json_value_t start)
 {
-    static const relay_span_t key = RELAY_SPAN_INIT("toolUse");
+    enum { CALL, IMAGE, STARTS };
+    static const relay_span_t starts[STARTS] = {RELAY_SPAN_INIT("toolUse"),
+                                                RELAY_SPAN_INIT("image")};
     enum { ID, NAME, TYPE, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("toolUseId"), RELAY_SPAN_INIT("name"),
                                             RELAY_SPAN_INIT("type")};
     relay_stream_event_t event = {.block_kind = RELAY_BLOCK_OPAQUE, .raw = start.text};
-    relay_json_value_t call, values[KEYS];
+    relay_json_value_t begun[STARTS], values[KEYS];
 
     if (start.type != RELAY_JSON_OBJECT || !relay_wire_says(start) ||
-        !relay_json_members(start.text, &key, 1, &call)) {
+        !relay_json_members(start.text, starts, STARTS, begun)) {
         return;
     }
-    if (call.type == RELAY_JSON_OBJECT && relay_json_members(call.text, keys, KEYS, values) &&
+    if (begun[IMAGE].type == RELAY_JSON_OBJECT) {
+        begin_image(reader, index, begun[IMAGE]);
+        return;
+    }
+    if (begun[CALL].type == RELAY_JSON_OBJECT &&
+        relay_json_members(begun[CALL].text, keys, KEYS, values) &&
         !relay_wire_is(values[TYPE], RELAY_SPAN("server_tool_use"))) {
         state_of(reader)->tools = true;
         event = (relay_stream_event_t){.block_kind = RELAY_BLOCK_TOOL_CALL,
@@ -298,7 +368,9 @@ static void block_stop(relay_reader_t *reader, uint32_t index)
 {
     entry_t *entry = find(state_of(reader), index);
 
-    if (entry != NULL) {
+    if (state_of(reader)->image && state_of(reader)->image_index == index) {
+        end_image(reader);
+    } else if (entry != NULL) {
         stop(reader, entry);
     }
 }
@@ -328,6 +400,7 @@ static void message_stop(relay_reader_t *reader, relay_json_value_t reason,
         fail_cut(reader); /* the end of an answer that never began */
         return;
     }
+    end_image(reader);
     for (size_t i = 0; i < RELAY_TOOLS_OPEN_MAX; i++) {
         stop(reader, &state->entries[i]);
     }

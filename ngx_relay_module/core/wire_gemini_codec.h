@@ -157,6 +157,9 @@ relay_span_t relay_gemini_stop_word(relay_stop_t reason);
 
 void relay_gemini_put_usage(relay_buf_t *out, const relay_usage_t *usage);
 
+/* "inlineData":… or, of a URL, "fileData":… */
+void relay_gemini_put_image(relay_buf_t *out, const relay_media_t *media);
+
 /* One chunk of groundingMetadata. */
 void relay_gemini_put_grounding(relay_buf_t *out, const relay_citation_t *citation);
 

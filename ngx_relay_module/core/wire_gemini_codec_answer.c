@@ -71,6 +71,19 @@ void relay_gemini_put_usage(relay_buf_t *out, const relay_usage_t *usage)
     RELAY_PUT(out, "}");
 }
 
+void relay_gemini_put_image(relay_buf_t *out, const relay_media_t *media)
+{
+    bool url = media->source != RELAY_SOURCE_BASE64;
+
+    relay_buf_put(out, url ? RELAY_SPAN("\"fileData\":{\"mimeType\":")
+                           : RELAY_SPAN("\"inlineData\":{\"mimeType\":"));
+    relay_codec_put_string(out, media->media_type.len != 0 ? media->media_type
+                                                           : RELAY_SPAN("image/png"));
+    relay_buf_put(out, url ? RELAY_SPAN(",\"fileUri\":") : RELAY_SPAN(",\"data\":"));
+    relay_codec_put_string(out, media->data);
+    RELAY_PUT(out, "}");
+}
+
 void relay_gemini_put_grounding(relay_buf_t *out, const relay_citation_t *citation)
 {
     RELAY_PUT(out, "{\"web\":{\"uri\":");
@@ -427,6 +440,12 @@ static void put_block(writing_t *writing, const relay_block_t *block)
     case RELAY_BLOCK_THINKING:
     case RELAY_BLOCK_REDACTED:
         put_thought(writing, block);
+        break;
+    case RELAY_BLOCK_IMAGE:
+        separate(writing);
+        RELAY_PUT(writing->out, "{");
+        relay_gemini_put_image(writing->out, &block->media);
+        RELAY_PUT(writing->out, "}");
         break;
     default:
         break; /* no client of this format would know what to do with it */

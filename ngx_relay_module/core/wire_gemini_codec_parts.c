@@ -290,8 +290,10 @@ static bool read_media(relay_gemini_reading_t *reading, relay_json_node_t node,
     relay_block_t *block;
 
     relay_gemini_pick(reading->tree, nodes[file ? P_FILE : P_INLINE], keys, KEYS, inner);
-    media.media_type =
-        relay_codec_plain(reading->translation, relay_json_content(reading->tree, inner[TYPE]));
+    media.media_type = relay_json_content(reading->tree, inner[TYPE]);
+    if (!reading->answer) {
+        media.media_type = relay_codec_plain(reading->translation, media.media_type);
+    }
     media.name = relay_json_content(reading->tree, inner[NAME]);
     if (!required(reading, inner[file ? URI : DATA], &place, keys[file ? URI : DATA],
                   &media.data) ||

@@ -281,6 +281,35 @@ static void call(relay_reader_t *reader, unsigned choice, const relay_json_value
     }
 }
 
+/* An image; false if it is none. */
+static bool image(relay_reader_t *reader, unsigned choice, relay_json_value_t part)
+{
+    enum { TYPE, DATA, URI, KEYS };
+    static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("mimeType"), RELAY_SPAN_INIT("data"),
+                                            RELAY_SPAN_INIT("fileUri")};
+    static const relay_span_t holders[] = {RELAY_SPAN_INIT("inlineData"),
+                                           RELAY_SPAN_INIT("fileData")};
+    relay_json_value_t media[2], values[KEYS];
+    relay_stream_event_t event = {.block_kind = RELAY_BLOCK_IMAGE};
+    bool file;
+
+    relay_json_members(part.text, holders, 2, media);
+    file = media[0].type != RELAY_JSON_OBJECT;
+    if (media[file].type != RELAY_JSON_OBJECT ||
+        !relay_json_members(media[file].text, keys, KEYS, values)) {
+        return false;
+    }
+    event.type = relay_wire_inner(values[TYPE]);
+    event.text = file ? relay_span(NULL, 0) : relay_wire_inner(values[DATA]);
+    event.raw = file ? relay_wire_inner(values[URI]) : relay_span(NULL, 0);
+    if (relay_gemini_media_kind(event.type) != RELAY_BLOCK_IMAGE ||
+        event.text.len + event.raw.len == 0) {
+        return false;
+    }
+    put_whole(reader, choice, event);
+    return true;
+}
+
 static void read_part(relay_reader_t *reader, unsigned choice, relay_json_value_t part)
 {
     relay_json_value_t values[PART_KEYS];
@@ -295,7 +324,7 @@ static void read_part(relay_reader_t *reader, unsigned choice, relay_json_value_
         thought(reader, choice, values);
     } else if (values[P_TEXT].type == RELAY_JSON_STRING || relay_wire_says(values[P_SIGNATURE])) {
         text(reader, choice, values);
-    } else if (relay_wire_says(part)) {
+    } else if (relay_wire_says(part) && !image(reader, choice, part)) {
         put_whole(reader, choice,
                   (relay_stream_event_t){.block_kind = RELAY_BLOCK_OPAQUE,
                                          .type = RELAY_SPAN("part"),

@@ -180,6 +180,15 @@ static void put_redacted(relay_writer_t *writer, relay_buf_t *out,
     close_part(writer, out);
 }
 
+static void put_image(relay_writer_t *writer, relay_buf_t *out, const relay_stream_event_t *event)
+{
+    const relay_media_t media = relay_codec_event_media(event);
+
+    open_part(out);
+    relay_gemini_put_image(out, &media);
+    close_part(writer, out);
+}
+
 /* ---- calls --------------------------------------------------------------- */
 
 /* ,"thoughtSignature":… behind what is kept, up to the end of the call. */
@@ -289,6 +298,8 @@ static void begin_block(relay_writer_t *writer, relay_buf_t *out, const relay_st
         begin_call(writer, event);
     } else if (event->block_kind == RELAY_BLOCK_REDACTED) {
         put_redacted(writer, out, event);
+    } else if (event->block_kind == RELAY_BLOCK_IMAGE) {
+        put_image(writer, out, event);
     }
 }
 

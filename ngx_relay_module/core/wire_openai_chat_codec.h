@@ -88,6 +88,14 @@ relay_span_t relay_chat_stop_word(relay_stop_t reason);
 
 void relay_chat_put_usage(relay_buf_t *out, const relay_usage_t *usage);
 
+/* What an entry of annotations in a stream says; false if it is none of the web. */
+bool relay_chat_read_annotation(relay_json_value_t entry, relay_citation_t *citation);
+/* The image of an entry of images in a stream, as its BLOCK has it; false if it is none. */
+bool relay_chat_read_image(relay_json_value_t entry, relay_stream_event_t *event);
+
+/* An entry of images; index counts them. */
+void relay_chat_put_image(relay_buf_t *out, const relay_media_t *media, size_t index);
+
 /* The annotation for a citation of the web. */
 void relay_chat_put_annotation(relay_buf_t *out, const relay_citation_t *citation);
 

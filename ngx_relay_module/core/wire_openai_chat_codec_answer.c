@@ -76,11 +76,11 @@ static bool read_annotations(reading_t *reading, relay_json_node_t list, relay_b
     return true;
 }
 
-enum { M_CONTENT, M_REFUSAL, M_CALLS, M_ANNOTATIONS, M_FUNCTION_CALL, MESSAGE_KEYS };
+enum { M_CONTENT, M_REFUSAL, M_CALLS, M_ANNOTATIONS, M_FUNCTION_CALL, M_IMAGES, MESSAGE_KEYS };
 
 static const relay_span_t message_keys[MESSAGE_KEYS] = {
-    RELAY_SPAN_INIT("content"), RELAY_SPAN_INIT("refusal"), RELAY_SPAN_INIT("tool_calls"),
-    RELAY_SPAN_INIT("annotations"), RELAY_SPAN_INIT("function_call")};
+    RELAY_SPAN_INIT("content"),     RELAY_SPAN_INIT("refusal"),       RELAY_SPAN_INIT("tool_calls"),
+    RELAY_SPAN_INIT("annotations"), RELAY_SPAN_INIT("function_call"), RELAY_SPAN_INIT("images")};
 
 static bool read_content(reading_t *reading, const relay_json_node_t *nodes, relay_block_t ***tail)
 {
@@ -95,6 +95,39 @@ static bool read_content(reading_t *reading, const relay_json_node_t *nodes, rel
     for (each = relay_json_first(reading->tree, content); each != RELAY_JSON_NOWHERE;
          each = relay_json_next(reading->tree, content, each)) {
         if (!read_part(reading, each, tail)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_image(reading_t *reading, relay_span_t url, relay_block_t ***tail)
+{
+    relay_media_t media = {.source = RELAY_SOURCE_URL, .data = url};
+    relay_block_t *block;
+
+    relay_codec_data_url(reading->translation, url, &media);
+    if (media.data.len == 0) {
+        return true;
+    }
+    block = relay_codec_block(reading->translation, tail, RELAY_BLOCK_IMAGE);
+    if (block != NULL) {
+        block->media = media;
+    }
+    return block != NULL;
+}
+
+static bool read_images(reading_t *reading, relay_json_node_t list, relay_block_t ***tail)
+{
+    static const relay_span_t outer[] = {RELAY_SPAN_INIT("image_url")};
+    static const relay_span_t key[] = {RELAY_SPAN_INIT("url")};
+    relay_json_node_t each, inner, url;
+
+    for (each = relay_json_first(reading->tree, list); each != RELAY_JSON_NOWHERE;
+         each = relay_json_next(reading->tree, list, each)) {
+        relay_json_pick(reading->tree, each, outer, 1, &inner);
+        relay_json_pick(reading->tree, inner, key, 1, &url);
+        if (!read_image(reading, relay_json_content(reading->tree, url), tail)) {
             return false;
         }
     }
@@ -130,7 +163,7 @@ static bool read_message(reading_t *reading, relay_json_node_t message, relay_ch
 
     relay_json_pick(reading->tree, message, message_keys, MESSAGE_KEYS, nodes);
     if (!relay_chat_read_reasoning(reading->translation, reading->tree, message, &tail) ||
-        !read_content(reading, nodes, &tail)) {
+        !read_content(reading, nodes, &tail) || !read_images(reading, nodes[M_IMAGES], &tail)) {
         return false;
     }
     refusal = relay_json_content(reading->tree, nodes[M_REFUSAL]);
@@ -324,6 +357,29 @@ void relay_chat_put_annotation(relay_buf_t *out, const relay_citation_t *citatio
     RELAY_PUT(out, "}}");
 }
 
+void relay_chat_put_image(relay_buf_t *out, const relay_media_t *media, size_t index)
+{
+    RELAY_PUT(out, "{\"type\":\"image_url\",\"image_url\":{\"url\":");
+    relay_codec_put_media_url(out, media);
+    RELAY_PUT(out, "},\"index\":");
+    relay_buf_put_u64(out, index);
+    RELAY_PUT(out, "}");
+}
+
+/* A member that hosts of this format agree upon, though its vendor has none. */
+static void put_images(writing_t *writing, const relay_choice_t *choice)
+{
+    size_t count = 0;
+
+    for (const relay_block_t *block = choice->blocks; block != NULL; block = block->next) {
+        if (block->kind == RELAY_BLOCK_IMAGE) {
+            relay_buf_put(writing->out, count == 0 ? RELAY_SPAN(",\"images\":[") : RELAY_SPAN(","));
+            relay_chat_put_image(writing->out, &block->media, count++);
+        }
+    }
+    relay_buf_put(writing->out, count != 0 ? RELAY_SPAN("]") : RELAY_SPAN(""));
+}
+
 static void put_annotations(writing_t *writing, const relay_choice_t *choice)
 {
     bool any = false;
@@ -433,6 +489,7 @@ static void put_message(writing_t *writing, const relay_choice_t *choice)
     }
     put_annotations(writing, choice);
     put_reasoning(writing, choice);
+    put_images(writing, choice);
     put_calls(writing, choice);
     RELAY_PUT(out, "}");
 }

@@ -175,28 +175,24 @@ static void put_prose(relay_reader_t *reader, unsigned choice, relay_block_kind_
     put_part(reader, choice, &(prose_t){.kind = kind, .text = text, .signer = signer});
 }
 
-static void prose(relay_reader_t *reader, unsigned choice, relay_block_kind_t kind,
-                  relay_span_t text)
-{
-    put_prose(reader, choice, kind, text, relay_span(NULL, 0));
-}
-
 /* ---- reasoning ----------------------------------------------------------- */
+
+/* A block that comes whole, with what is in `event`. */
+static void put_whole(relay_reader_t *reader, unsigned index, relay_stream_event_t event)
+{
+    close_prose(reader, index);
+    event.kind = RELAY_STREAM_BLOCK;
+    event.choice = index;
+    event.block = state_of(reader)->next_block++;
+    emit(reader, &event);
+    stop_block(reader, index, event.block_kind, event.block);
+}
 
 static void redacted(relay_reader_t *reader, unsigned index, relay_span_t data, relay_span_t signer)
 {
-    state_t *state = state_of(reader);
-    relay_stream_event_t event = {.kind = RELAY_STREAM_BLOCK,
-                                  .choice = index,
-                                  .block = state->next_block,
-                                  .block_kind = RELAY_BLOCK_REDACTED,
-                                  .text = data,
-                                  .signer = signer};
-
-    close_prose(reader, index);
-    state->next_block++;
-    emit(reader, &event);
-    stop_block(reader, index, RELAY_BLOCK_REDACTED, event.block);
+    put_whole(
+        reader, index,
+        (relay_stream_event_t){.block_kind = RELAY_BLOCK_REDACTED, .text = data, .signer = signer});
 }
 
 /* One entry of reasoning_details; its text counts only if no plain field has it. */
@@ -411,6 +407,7 @@ enum {
     D_DETAILS,
     D_FUNCTION_CALL,
     D_ANNOTATIONS,
+    D_IMAGES,
     DELTA_KEYS
 };
 
@@ -419,6 +416,7 @@ static const relay_span_t delta_keys[DELTA_KEYS] = {
     RELAY_SPAN_INIT("refusal"),       RELAY_SPAN_INIT("reasoning_content"),
     RELAY_SPAN_INIT("reasoning"),     RELAY_SPAN_INIT("reasoning_details"),
     RELAY_SPAN_INIT("function_call"), RELAY_SPAN_INIT("annotations"),
+    RELAY_SPAN_INIT("images"),
 };
 
 /* Whose reasoning it is, if the details beside the plain field tell. */
@@ -462,42 +460,44 @@ static void typed_content(relay_reader_t *reader, unsigned choice, relay_json_va
     size_t cursor = 0, deeper = 0;
 
     while (relay_json_element_members(list.text, &cursor, keys, 2, values) != RELAY_JSON_ABSENT) {
-        prose(reader, choice, RELAY_BLOCK_TEXT, relay_wire_inner(values[0]));
+        put_part(reader, choice, &(prose_t){.text = relay_wire_inner(values[0])});
         deeper = 0;
         while (values[1].type == RELAY_JSON_ARRAY &&
                relay_json_element_members(values[1].text, &deeper, keys, 2, inner) !=
                    RELAY_JSON_ABSENT) {
-            prose(reader, choice, RELAY_BLOCK_THINKING, relay_wire_inner(inner[0]));
+            put_part(reader, choice,
+                     &(prose_t){.kind = RELAY_BLOCK_THINKING, .text = relay_wire_inner(inner[0])});
         }
     }
 }
 
 static void annotations(relay_reader_t *reader, unsigned choice, relay_json_value_t list)
 {
-    enum { TITLE, URL, START, END, KEYS };
-    static const relay_span_t outer[] = {RELAY_SPAN_INIT("url_citation")};
-    static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("title"), RELAY_SPAN_INIT("url"),
-                                            RELAY_SPAN_INIT("start_index"),
-                                            RELAY_SPAN_INIT("end_index")};
-    relay_json_value_t entry, object, values[KEYS];
+    relay_citation_t citation;
+    relay_json_value_t entry;
     size_t cursor = 0;
 
     while (list.type == RELAY_JSON_ARRAY && relay_json_element(list.text, &cursor, &entry)) {
-        relay_citation_t citation = {.raw = entry.text};
         relay_stream_event_t event;
-        if (entry.type != RELAY_JSON_OBJECT || !relay_json_members(entry.text, outer, 1, &object) ||
-            object.type != RELAY_JSON_OBJECT ||
-            !relay_json_members(object.text, keys, KEYS, values)) {
-            continue;
+        if (relay_chat_read_annotation(entry, &citation)) {
+            open_prose(reader, choice, RELAY_BLOCK_TEXT, relay_span(NULL, 0));
+            event = delta(reader, choice);
+            event.citation = &citation;
+            emit(reader, &event);
         }
-        citation.url = relay_wire_inner(values[URL]);
-        citation.title = relay_wire_inner(values[TITLE]);
-        citation.from = values[START];
-        citation.until = values[END];
-        open_prose(reader, choice, RELAY_BLOCK_TEXT, relay_span(NULL, 0));
-        event = delta(reader, choice);
-        event.citation = &citation;
-        emit(reader, &event);
+    }
+}
+
+static void images(relay_reader_t *reader, unsigned choice, relay_json_value_t list)
+{
+    relay_stream_event_t event;
+    relay_json_value_t entry;
+    size_t cursor = 0;
+
+    while (list.type == RELAY_JSON_ARRAY && relay_json_element(list.text, &cursor, &entry)) {
+        if (relay_chat_read_image(entry, &event)) {
+            put_whole(reader, choice, event);
+        }
     }
 }
 
@@ -551,6 +551,7 @@ static void read_delta(relay_reader_t *reader, unsigned choice, relay_json_value
     reasoning(reader, choice, values);
     content(reader, choice, values, logprobs);
     annotations(reader, choice, values[D_ANNOTATIONS]);
+    images(reader, choice, values[D_IMAGES]);
     tool_calls(reader, choice, values[D_TOOL_CALLS]);
     if (values[D_FUNCTION_CALL].type == RELAY_JSON_OBJECT && !reader->over) {
         old[T_FUNCTION] = values[D_FUNCTION_CALL];

@@ -12,6 +12,7 @@ enum { TOOLS_MAX = 128, HEAD_MAX = 640 };
 typedef struct {
     bool greeted;     /* the delta with the role is out */
     uint16_t tools;   /* calls so far */
+    uint16_t images;  /* so far */
     uint16_t details; /* blocks of reasoning_details so far */
     bool signed_now;  /* the open block of thinking has a signer */
     bool explained;   /* a refusal has been written */
@@ -318,6 +319,19 @@ static void end_call(relay_writer_t *writer, relay_buf_t *out, const relay_strea
     }
 }
 
+/* ---- images -------------------------------------------------------------- */
+
+static void put_image(relay_writer_t *writer, relay_buf_t *out, const relay_stream_event_t *event)
+{
+    const relay_media_t media = relay_codec_event_media(event);
+
+    open_chunk(writer, out, event->choice);
+    RELAY_PUT(out, "\"images\":[");
+    relay_chat_put_image(out, &media, state_of(writer)->choices[event->choice].images++);
+    RELAY_PUT(out, "]");
+    close_chunk(writer, out, relay_span(NULL, 0));
+}
+
 /* ---- blocks -------------------------------------------------------------- */
 
 static void begin_block(relay_writer_t *writer, relay_buf_t *out, const relay_stream_event_t *event)
@@ -331,6 +345,9 @@ static void begin_block(relay_writer_t *writer, relay_buf_t *out, const relay_st
         break;
     case RELAY_BLOCK_REDACTED:
         redacted(writer, out, event);
+        break;
+    case RELAY_BLOCK_IMAGE:
+        put_image(writer, out, event);
         break;
     case RELAY_BLOCK_THINKING:
         choice->signed_now = event->signer.len != 0;

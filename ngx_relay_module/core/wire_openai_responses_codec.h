@@ -124,7 +124,7 @@ relay_responses_called_t relay_responses_called(const relay_translation_t *trans
                                                 relay_span_t name, relay_span_t scope,
                                                 bool free_text);
 
-/* "rs_", "msg_", "fc_", "ctc_", "tsc_" */
+/* "rs_", "ig_", "msg_", "fc_", "ctc_", "tsc_" */
 relay_span_t relay_responses_item_prefix(relay_block_kind_t kind, relay_responses_call_t call);
 
 /* "PREFIXREQUEST_INDEX": the id of an item, with its quotes. */
@@ -134,6 +134,12 @@ void relay_responses_put_item_id(relay_buf_t *out, const relay_translation_t *tr
 /* The arguments that are the object of an item, whatever the model wrote. */
 void relay_responses_put_search(relay_translation_t *translation, relay_buf_t *out,
                                 const relay_arguments_t *arguments);
+
+/* Whether an answer of this format can have the image, which is noted if not: it has
+ * no URLs of them. */
+bool relay_responses_shows(relay_translation_t *translation, const relay_media_t *media);
+/* ,"output_format":… of an image; nothing for types that the format does not have. */
+void relay_responses_put_image_format(relay_buf_t *out, relay_span_t media_type);
 
 /* The annotation for a citation of the web. */
 void relay_responses_put_annotation(relay_buf_t *out, const relay_citation_t *citation);

@@ -311,6 +311,20 @@ static void put_call_id(writing_t *writing, const relay_call_t *call)
     }
 }
 
+/* As the format has the images that a tool of its vendor makes. */
+static void put_image(writing_t *writing, const relay_block_t *block)
+{
+    if (!relay_responses_shows(writing->translation, &block->media)) {
+        return;
+    }
+    open_item(writing, block, RELAY_RESPONSES_FUNCTION,
+              RELAY_SPAN(",\"type\":\"image_generation_call\",\"status\":\"completed\""));
+    relay_responses_put_image_format(writing->out, block->media.media_type);
+    RELAY_PUT(writing->out, ",\"result\":");
+    relay_codec_put_string(writing->out, block->media.data);
+    RELAY_PUT(writing->out, "}");
+}
+
 /* Broken arguments go through as they are: they are the model's words. */
 static void put_arguments(writing_t *writing, const relay_call_t *call)
 {
@@ -384,6 +398,9 @@ static void put_block(writing_t *writing, const relay_block_t *block)
         break;
     case RELAY_BLOCK_TOOL_CALL:
         put_call(writing, block);
+        break;
+    case RELAY_BLOCK_IMAGE:
+        put_image(writing, block);
         break;
     default:
         break; /* no client of this format would know what to do with it */

@@ -211,6 +211,19 @@ static void put_call(relay_writer_t *writer, relay_buf_t *out, relay_span_t stat
     RELAY_PUT(out, "}");
 }
 
+static void put_image(relay_writer_t *writer, relay_buf_t *out, bool done)
+{
+    relay_buf_put(out, done ? RELAY_SPAN(",\"type\":\"image_generation_call\",\"status\":"
+                                         "\"completed\"")
+                            : RELAY_SPAN(",\"type\":\"image_generation_call\",\"status\":"
+                                         "\"in_progress\""));
+    relay_buf_put(out, relay_responses_kept_head(writer));
+    RELAY_PUT(out, ",\"result\":");
+    relay_codec_put_string_or_null(out,
+                                   done ? relay_responses_kept_text(writer) : relay_span(NULL, 0));
+    RELAY_PUT(out, "}");
+}
+
 static void put_message(relay_writer_t *writer, relay_buf_t *out, relay_span_t status, bool done)
 {
     RELAY_PUT(out, ",\"type\":\"message\",\"status\":");
@@ -238,6 +251,9 @@ void relay_responses_put_item(relay_writer_t *writer, relay_buf_t *out, relay_sp
         break;
     case RELAY_BLOCK_TOOL_CALL:
         put_call(writer, out, status, done);
+        break;
+    case RELAY_BLOCK_IMAGE:
+        put_image(writer, out, done);
         break;
     default:
         put_message(writer, out, status, done);

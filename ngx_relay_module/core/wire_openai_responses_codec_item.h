@@ -7,7 +7,7 @@
  *
  *   kept: items, as they go out | head | text
  *   head: of a call its name and id; of text its annotations; of thinking its
- *         signature
+ *         signature; of an image its format
  *   aside: of text its logprobs
  */
 

@@ -173,6 +173,8 @@ relay_span_t relay_responses_item_prefix(relay_block_kind_t kind, relay_response
         return call == RELAY_RESPONSES_FUNCTION ? RELAY_SPAN("fc_")
                : call == RELAY_RESPONSES_CUSTOM ? RELAY_SPAN("ctc_")
                                                 : RELAY_SPAN("tsc_");
+    case RELAY_BLOCK_IMAGE:
+        return RELAY_SPAN("ig_");
     default:
         return RELAY_SPAN("msg_");
     }
@@ -187,6 +189,29 @@ void relay_responses_put_item_id(relay_buf_t *out, const relay_translation_t *tr
     RELAY_PUT(out, "_");
     relay_buf_put_u64(out, index);
     RELAY_PUT(out, "\"");
+}
+
+/* ---- images -------------------------------------------------------------- */
+
+bool relay_responses_shows(relay_translation_t *translation, const relay_media_t *media)
+{
+    if (media->source != RELAY_SOURCE_BASE64) {
+        relay_codec_drop_name(translation, RELAY_SPAN("output.image_generation_call"));
+    }
+    return media->source == RELAY_SOURCE_BASE64;
+}
+
+void relay_responses_put_image_format(relay_buf_t *out, relay_span_t media_type)
+{
+    static const relay_span_t formats[] = {
+        RELAY_SPAN_INIT("image/png"), RELAY_SPAN_INIT("image/jpeg"), RELAY_SPAN_INIT("image/webp")};
+
+    for (size_t i = 0; i < COUNT(formats); i++) {
+        if (relay_span_eq(media_type, formats[i])) {
+            RELAY_PUT(out, ",\"output_format\":");
+            relay_codec_put_string(out, relay_span_from(formats[i], RELAY_SPAN("image/").len));
+        }
+    }
 }
 
 /* ---- annotations --------------------------------------------------------- */

@@ -196,6 +196,24 @@ static void begin_call(relay_writer_t *writer, relay_buf_t *out, const relay_str
     }
 }
 
+static void begin_image(relay_writer_t *writer, relay_buf_t *out, const relay_stream_event_t *event)
+{
+    const relay_media_t media = relay_codec_event_media(event);
+    uint8_t bytes[64];
+    relay_buf_t format = relay_buf(bytes, sizeof(bytes));
+
+    if (!relay_responses_shows(writer->translation, &media)) {
+        return;
+    }
+    relay_responses_put_image_format(&format, media.media_type);
+    relay_responses_keep_head(writer, relay_buf_span(&format));
+    relay_responses_keep_text(writer, media.data);
+    show(writer, out);
+    PUT_HEAD(writer, out, "response.image_generation_call.in_progress");
+    relay_responses_put_place(writer, out);
+    RELAY_PUT(out, "}\n\n");
+}
+
 /* On one line, whatever lines its event had. */
 static void keep_raw(relay_writer_t *writer, relay_span_t raw)
 {
@@ -226,6 +244,9 @@ static void begin_item(relay_writer_t *writer, relay_buf_t *out, const relay_str
     case RELAY_BLOCK_REDACTED:
         relay_responses_keep_text(writer, event->text);
         show(writer, out);
+        break;
+    case RELAY_BLOCK_IMAGE:
+        begin_image(writer, out, event);
         break;
     case RELAY_BLOCK_OPAQUE: /* no client of this format knows another one's */
         if (own && event->raw.len != 0) {
@@ -305,7 +326,8 @@ static void go_on(relay_writer_t *writer, relay_buf_t *out, const relay_stream_e
     relay_responses_writer_t *state = relay_responses_state(writer);
 
     if ((state->phase != RELAY_ITEM_OPEN && state->phase != RELAY_ITEM_SHOWN) ||
-        state->kind == RELAY_BLOCK_OPAQUE || state->kind == RELAY_BLOCK_REDACTED) {
+        state->kind == RELAY_BLOCK_OPAQUE || state->kind == RELAY_BLOCK_REDACTED ||
+        state->kind == RELAY_BLOCK_IMAGE) {
         return;
     }
     if (event->citation != NULL) {
@@ -429,6 +451,11 @@ static void put_parts_done(relay_writer_t *writer, relay_buf_t *out)
     case RELAY_BLOCK_TEXT:
     case RELAY_BLOCK_REFUSAL:
         put_text_done(writer, out);
+        break;
+    case RELAY_BLOCK_IMAGE:
+        PUT_HEAD(writer, out, "response.image_generation_call.completed");
+        relay_responses_put_place(writer, out);
+        RELAY_PUT(out, "}\n\n");
         break;
     default:
         break;

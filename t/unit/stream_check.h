@@ -462,6 +462,9 @@ static const char *stream_responses_done(stream_responses_t *state, relay_json_v
                    "another item is done");
     STREAM_REQUIRE(state->part == STREAM_PART_NONE || state->part == STREAM_PART_DONE,
                    "a part is not done");
+    STREAM_REQUIRE(strcmp(kind, "image_generation_call") != 0 ||
+                       relay_wire_says(stream_member(item, "result")),
+                   "an image without its data");
     STREAM_REQUIRE(strcmp(kind, "message") != 0 || state->part == STREAM_PART_DONE,
                    "a message without a part");
     if (state->call) {
@@ -549,6 +552,11 @@ static const char *stream_responses_within(stream_responses_t *state, relay_json
     }
     if (strcmp(type + len - 6, ".delta") == 0) {
         return stream_responses_delta(state, data);
+    }
+    if (strcmp(state->kind, "image_generation_call") == 0) {
+        STREAM_REQUIRE(strncmp(type, "response.image_generation_call.", 31) == 0,
+                       "an event of another item");
+        return NULL;
     }
     STREAM_REQUIRE(strcmp(type + len - 5, ".done") == 0, "an event of unknown type");
     return stream_responses_said(state, data);

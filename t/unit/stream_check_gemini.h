@@ -21,13 +21,27 @@ static const char *stream_gemini_call(stream_gemini_t *state, relay_json_value_t
     return NULL;
 }
 
+/* An image: its data, or where it is. */
+static const char *stream_gemini_media(relay_json_value_t media, const char *what)
+{
+    STREAM_REQUIRE(relay_wire_says(stream_member(media, "mimeType")), "an image without type");
+    STREAM_REQUIRE(relay_wire_says(stream_member(media, what)), "an image without data");
+    return NULL;
+}
+
 static const char *stream_gemini_part(stream_gemini_t *state, relay_json_value_t part)
 {
     relay_json_value_t signature = stream_member(part, "thoughtSignature");
+    relay_json_value_t data = stream_member(part, "inlineData");
+    relay_json_value_t file = stream_member(part, "fileData");
 
     STREAM_REQUIRE(part.type == RELAY_JSON_OBJECT, "a part that is no object");
     STREAM_REQUIRE(signature.type == RELAY_JSON_ABSENT || relay_wire_says(signature), "signature");
     state->check->blocks++;
+    if (data.type == RELAY_JSON_OBJECT || file.type == RELAY_JSON_OBJECT) {
+        return data.type == RELAY_JSON_OBJECT ? stream_gemini_media(data, "data")
+                                              : stream_gemini_media(file, "fileUri");
+    }
     return stream_member(part, "text").type == RELAY_JSON_STRING
                ? NULL
                : stream_gemini_call(state, stream_member(part, "functionCall"));

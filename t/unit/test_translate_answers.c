@@ -1,6 +1,6 @@
 /*
- * What answers of every format have in common, whole and as streams: ids, log probabilities. Each
- * stream is the same for every cut of its input.
+ * What answers of every format have in common, whole and as streams: ids, log probabilities,
+ * images. Each stream is the same for every cut of its input.
  */
 
 #include "codec_support.c"
@@ -354,6 +354,174 @@ static void texts_are_cut_between_characters(void **state)
     }
 }
 
+/* ---- images ------------------------------------------------------------------------ */
+
+#define DATA_URL "data:image/png;base64,iVBORw0KGgo="
+
+static const char gemini_image[] =
+    "{'candidates':[{'content':{'parts':[{'text':'Look'},{'inlineData':{'mimeType':'image/png',"
+    "'data':'iVBORw0KGgo='}},{'text':'nice'},{'fileData':{'mimeType':'image/jpeg','fileUri':"
+    "'https://a.example/b.jpg'}},{'inlineData':{'mimeType':'audio/wav','data':'UklG'}}]},"
+    "'finishReason':'STOP'}]}";
+static const char converse_image[] =
+    "{'output':{'message':{'role':'assistant','content':[{'text':'Look'},{'image':{'format':'png',"
+    "'source':{'bytes':'iVBORw0KGgo='}}},{'image':{'format':'webp','source':{'s3Location':{'uri':"
+    "'s3://a'}}}}]}},'stopReason':'end_turn'}";
+static const char chat_image[] =
+    "{'choices':[{'message':{'content':'Look','images':[{'type':'image_url','image_url':{'url':"
+    "'" DATA_URL "'}},{'image_url':{'url':'https://a.example/b.jpg'}},{}]},'finish_reason':"
+    "'stop'}]}";
+
+static void images_of_a_whole_answer(void **state)
+{
+    static const struct {
+        const char *upstream, *caller, *body, *part, *notes;
+    } cases[] = {
+        {GEMINI, CHAT, gemini_image,
+         "'content':'Looknice','refusal':null,'annotations':[],'images':[{'type':'image_url',"
+         "'image_url':{'url':'" DATA_URL "'},'index':0},{'type':'image_url','image_url':{'url':"
+         "'https://a.example/b.jpg'},'index':1}]}",
+         ""},
+        {GEMINI, RESPONSES, gemini_image,
+         "{'id':'ig_r1_1','type':'image_generation_call','status':'completed','output_format':"
+         "'png','result':'iVBORw0KGgo='},{'id':'msg_r1_2'",
+         "output.image_generation_call"},
+        {GEMINI, MESSAGES, gemini_image,
+         "'content':[{'type':'text','text':'Look'},{'type':'text','text':'nice'}]",
+         "content.image"},
+        {CONVERSE, CHAT, converse_image,
+         "'images':[{'type':'image_url','image_url':{'url':'" DATA_URL "'},'index':0}]", ""},
+        {CONVERSE, RESPONSES, converse_image, "'output_format':'png','result':'iVBORw0KGgo='}]",
+         ""},
+        {CONVERSE, MESSAGES, converse_image, "'content':[{'type':'text','text':'Look'}]",
+         "content.image"},
+        {CONVERSE, GEMINI, converse_image,
+         "'parts':[{'text':'Look'},{'inlineData':{'mimeType':'image/png','data':'iVBORw0KGgo='}}]",
+         ""},
+        {CHAT, GEMINI, chat_image,
+         "'parts':[{'text':'Look'},{'inlineData':{'mimeType':'image/png','data':'iVBORw0KGgo='}},"
+         "{'fileData':{'mimeType':'image/png','fileUri':'https://a.example/b.jpg'}}]",
+         ""},
+        {CHAT, CHAT, chat_image, "{'url':'https://a.example/b.jpg'},'index':1}]", ""},
+    };
+    translate_t run;
+    relay_span_t out;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        translate_open(&run, cases[i].caller, cases[i].upstream);
+        assert_int_equal(relay_translate_response(&run.translation,
+                                                  relay_wire_cstring(json(cases[i].body)), &out),
+                         RELAY_ERR_NONE);
+        translate_has(out, json(cases[i].part));
+        translate_notes(&run.translation, cases[i].notes);
+        translate_close(&run);
+    }
+}
+
+static const char gemini_images[] =
+    DATA("'candidates':[{'content':{'parts':[{'text':'Look'},{'inlineData':{'mimeType':"
+         "'image/png','data':'iVBORw0KGgo='}}]}}]")
+        DATA("'candidates':[{'content':{'parts':[{'text':'nice'},{'fileData':{'mimeType':"
+             "'image/jpeg','fileUri':'https://a.example/b.jpg'}},{'inlineData':{'mimeType':"
+             "'audio/wav','data':'UklG'}}]},'finishReason':'STOP'}]");
+/* the second image comes in pieces; its end is that of the answer */
+static const char converse_images[] = AWS("messageStart", "'role':'assistant'")
+    AWS("contentBlockStart", "'contentBlockIndex':0,'start':{'image':{'format':'jpeg'}}")
+        AWS("contentBlockDelta",
+            "'contentBlockIndex':0,'delta':{'image':{'source':{'bytes':'/9j/AA=='}}}")
+            AWS("contentBlockStop", "'contentBlockIndex':0")
+                AWS("contentBlockDelta", "'contentBlockIndex':1,'delta':{'text':'a'}")
+                    AWS("contentBlockStop", "'contentBlockIndex':1") AWS(
+                        "contentBlockDelta",
+                        "'contentBlockIndex':2,'delta':{'image':{'source':{'bytes':'iVBO'}}}")
+                        AWS("contentBlockDelta",
+                            "'contentBlockIndex':2,'delta':{'image':{'source':{'bytes':'Rw=='}}}")
+                            AWS("messageStop", "'stopReason':'end_turn'")
+                                AWS("metadata", "'usage':{'inputTokens':1}");
+static const char chat_images[] = DATA("'choices':[{'index':0,'delta':{'content':'Look'}}]")
+    DATA("'choices':[{'index':0,'delta':{'images':[{'type':'image_url','image_url':{'url':"
+         "'" DATA_URL "'}},{'image_url':{'url':'https://a.example/b.jpg'}},{'image_url':{'url':"
+         "'data:image/png,x'}}]}}]")
+        DATA("'choices':[{'index':0,'delta':{},'finish_reason':'stop'}]") "data: [DONE]\n\n";
+
+static void images_of_a_stream(void **state)
+{
+    (void)state;
+    STREAM_HAS(GEMINI, CHAT, gemini_images,
+               "'delta':{'images':[{'type':'image_url','image_url':{'url':'" DATA_URL
+               "'},'index':0}]},'logprobs':null",
+               "'delta':{'images':[{'type':'image_url','image_url':{'url':"
+               "'https://a.example/b.jpg'},'index':1}]}",
+               "'delta':{'content':'nice'}");
+    STREAM_HAS(GEMINI, RESPONSES, gemini_images,
+               "'output_index':1,'item':{'id':'ig_r1_1','type':'image_generation_call','status':"
+               "'in_progress','output_format':'png','result':null}}",
+               "'type':'response.image_generation_call.completed','sequence_number':",
+               "'item':{'id':'ig_r1_1','type':'image_generation_call','status':'completed',"
+               "'output_format':'png','result':'iVBORw0KGgo='}}",
+               "'output_format':'png','result':'iVBORw0KGgo='},{'id':'msg_r1_2'");
+    STREAM_HAS(GEMINI, GEMINI, gemini_images,
+               "'parts':[{'inlineData':{'mimeType':'image/png','data':'iVBORw0KGgo='}}]",
+               "'parts':[{'fileData':{'mimeType':'image/jpeg','fileUri':"
+               "'https://a.example/b.jpg'}}]");
+    STREAM_HAS(CONVERSE, CHAT, converse_images, "{'url':'data:image/jpeg;base64,/9j/AA=='}",
+               "{'url':'data:image/png;base64,iVBORw=='}");
+    STREAM_HAS(CONVERSE, RESPONSES, converse_images,
+               "'output_format':'jpeg','result':'/9j/AA=='},{'id':'msg_r1_1'",
+               "'output_format':'png','result':'iVBORw=='}],'usage'");
+    STREAM_HAS(CHAT, GEMINI, chat_images,
+               "{'inlineData':{'mimeType':'image/png','data':'iVBORw0KGgo='}}",
+               "{'fileData':{'mimeType':'image/png','fileUri':'https://a.example/b.jpg'}}");
+    STREAM_HAS(CHAT, CHAT, chat_images, "{'url':'https://a.example/b.jpg'},'index':1}]}");
+}
+
+static void an_image_that_a_caller_cannot_have_is_noted(void **state)
+{
+    static const struct {
+        const char *upstream, *caller, *text, *notes;
+    } cases[] = {
+        {GEMINI, MESSAGES, gemini_images, "content.image"},
+        {CONVERSE, MESSAGES, converse_images, "content.image"},
+        {CHAT, MESSAGES, chat_images, "content.image"},
+        {GEMINI, RESPONSES, gemini_images, "output.image_generation_call"},
+        {GEMINI, CHAT, gemini_images, ""},
+    };
+    translate_stream_t out;
+    stream_check_t check;
+    translate_t run;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        translate_open(&run, cases[i].caller, cases[i].upstream);
+        out = translate_stream(&run.translation, json(cases[i].text), &check);
+        assert_true(check.ended);
+        translate_notes(&run.translation, cases[i].notes);
+        free(out.output.buf.base);
+        translate_close(&run);
+    }
+}
+
+/* Pieces of bytes, each padded for itself, are no base64 when they are put together. */
+static void an_image_in_pieces_that_do_not_fit_is_an_error(void **state)
+{
+    static const char text[] = AWS("messageStart", "'role':'assistant'") AWS(
+        "contentBlockDelta", "'contentBlockIndex':0,'delta':{'image':{'source':{'bytes':'iVA='}}}")
+        AWS("contentBlockDelta",
+            "'contentBlockIndex':0,'delta':{'image':{'source':{'bytes':'iVA='}}}");
+    translate_stream_t out;
+    stream_check_t check;
+    translate_t run;
+
+    (void)state;
+    translate_open(&run, CHAT, CONVERSE);
+    out = translate_stream(&run.translation, json(text), &check);
+    assert_true(check.errored);
+    translate_has(relay_buf_span(&out.output.buf), "image cannot be put together");
+    free(out.output.buf.base);
+    translate_close(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +533,10 @@ int main(void)
         cmocka_unit_test(s25_logprobs_of_a_stream_of_gemini),
         cmocka_unit_test(s25_logprobs_of_a_stream_of_chat),
         cmocka_unit_test(lists_of_logprobs_that_are_none),
+        cmocka_unit_test(images_of_a_whole_answer),
+        cmocka_unit_test(images_of_a_stream),
+        cmocka_unit_test(an_image_that_a_caller_cannot_have_is_noted),
+        cmocka_unit_test(an_image_in_pieces_that_do_not_fit_is_an_error),
         cmocka_unit_test(texts_are_cut_between_characters),
     };
 
