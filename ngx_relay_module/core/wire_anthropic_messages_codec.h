@@ -75,6 +75,9 @@ bool relay_messages_shows(const relay_translation_t *translation, relay_span_t s
 /* What is noted where an answer has an image: none of this format can. */
 #define RELAY_MESSAGES_NO_IMAGE RELAY_SPAN("content.image")
 
+/* What is noted where thinking is not shown. */
+#define RELAY_MESSAGES_UNSIGNED RELAY_SPAN("content.thinking")
+
 /* Stop reasons, both ways; END for a word that is not known, UNSET for none. */
 relay_stop_t relay_messages_stop(relay_span_t word);
 relay_span_t relay_messages_stop_word(relay_stop_t reason);

@@ -213,6 +213,7 @@ static void put_thinking(writing_t *writing, const relay_block_t *block)
 {
     if (!relay_messages_shows(writing->translation,
                               block->signature.len != 0 ? block->signer : relay_span(NULL, 0))) {
+        relay_codec_drop_name(writing->translation, RELAY_MESSAGES_UNSIGNED);
         return;
     }
     separate(writing);
@@ -243,6 +244,7 @@ static void put_block(writing_t *writing, const relay_block_t *block, size_t ind
         break;
     case RELAY_BLOCK_REDACTED:
         if (!relay_messages_shows(writing->translation, block->signer)) {
+            relay_codec_drop_name(writing->translation, RELAY_MESSAGES_UNSIGNED);
             break;
         }
         separate(writing);

@@ -18,6 +18,7 @@ typedef struct {
     bool shown;     /* the thinking under way is */
     bool sealed;    /* it has its signature: nothing follows */
     bool refused;   /* a refusal has been written */
+    bool noted;     /* that thinking was left out */
     uint32_t index; /* of the open block, or the next one */
     uint16_t sequence_len;
     uint16_t explanation_len;
@@ -112,12 +113,24 @@ static void put_text(relay_writer_t *writer, relay_buf_t *out, const relay_strea
     RELAY_PUT(out, "}}\n\n");
 }
 
+/* Once: a note is looked for among the others. */
+static void note_unsigned(relay_writer_t *writer)
+{
+    if (!state_of(writer)->noted) {
+        state_of(writer)->noted = true;
+        relay_codec_drop_name(writer->translation, RELAY_MESSAGES_UNSIGNED);
+    }
+}
+
 static void put_thinking(relay_writer_t *writer, relay_buf_t *out,
                          const relay_stream_event_t *event)
 {
     bool late = event->signature.len != 0 &&
                 relay_messages_shows(writer->translation, event->signer); /* it was kept back */
 
+    if (!state_of(writer)->shown && (event->text.len != 0 || !late)) {
+        note_unsigned(writer);
+    }
     if ((!state_of(writer)->shown && !late) || state_of(writer)->sealed) {
         return;
     }
@@ -220,6 +233,8 @@ static void begin_block(relay_writer_t *writer, relay_buf_t *out, const relay_st
         put_call(writer, out, event);
     } else if (event->block_kind == RELAY_BLOCK_REDACTED && state_of(writer)->shown) {
         put_redacted(writer, out, event);
+    } else if (event->block_kind == RELAY_BLOCK_REDACTED) {
+        note_unsigned(writer);
     } else if (event->block_kind == RELAY_BLOCK_IMAGE) {
         relay_codec_drop_name(writer->translation, RELAY_MESSAGES_NO_IMAGE);
     }

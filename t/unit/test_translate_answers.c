@@ -1,6 +1,7 @@
 /*
- * What answers of every format have in common, whole and as streams: ids, log probabilities,
- * images. Each stream is the same for every cut of its input.
+ * What answers of every format have in common, whole and as streams: ids, log
+ * probabilities, images, thinking that is not shown, tiers of service. Each stream is
+ * the same for every cut of its input.
  */
 
 #include "codec_support.c"
@@ -522,6 +523,83 @@ static void an_image_in_pieces_that_do_not_fit_is_an_error(void **state)
     translate_close(&run);
 }
 
+/* ---- thinking ---------------------------------------------------------------------- */
+
+/* What a client of Messages gets of thinking that it could not send back is the same
+ * whoever thought: nothing, and a note. */
+static void thinking_of_others_is_noted_for_callers_of_messages(void **state)
+{
+    static const struct {
+        const char *upstream, *whole, *stream, *notes;
+    } cases[] = {
+        {CHAT,
+         "{'choices':[{'message':{'reasoning_content':'hm','content':'Hi'},'finish_reason':"
+         "'stop'}]}",
+         DATA("'choices':[{'index':0,'delta':{'reasoning_content':'hm'}}]")
+             DATA("'choices':[{'index':0,'delta':{'content':'Hi'},'finish_reason':'stop'}]"),
+         "content.thinking"},
+        {CHAT,
+         "{'choices':[{'message':{'reasoning_details':[{'type':'reasoning.text','text':'hm',"
+         "'signature':'s','format':'anthropic-claude-v1'}],'content':'Hi'},'finish_reason':"
+         "'stop'}]}",
+         DATA("'choices':[{'index':0,'delta':{'reasoning_details':[{'type':'reasoning.text',"
+              "'text':'hm','signature':'s','format':'anthropic-claude-v1'}]}}]")
+             DATA("'choices':[{'index':0,'delta':{'content':'Hi'},'finish_reason':'stop'}]"),
+         ""},
+        {GEMINI,
+         "{'candidates':[{'content':{'parts':[{'text':'hm','thought':true},{'text':'Hi'}]},"
+         "'finishReason':'STOP'}]}",
+         DATA("'candidates':[{'content':{'parts':[{'text':'hm','thought':true},{'text':'Hi'}]},"
+              "'finishReason':'STOP'}]"),
+         "content.thinking"},
+        {GEMINI,
+         "{'candidates':[{'content':{'parts':[{'text':'Hi','thoughtSignature':'c2ln'}]},"
+         "'finishReason':'STOP'}]}",
+         DATA("'candidates':[{'content':{'parts':[{'text':'Hi','thoughtSignature':'c2ln'}]},"
+              "'finishReason':'STOP'}]"),
+         "content.thinking"},
+        {RESPONSES,
+         "{'status':'completed','output':[{'type':'reasoning','summary':[],'encrypted_content':"
+         "'gA'},{'type':'message','content':[{'type':'output_text','text':'Hi'}]}]}",
+         EVENT("response.created", ",'response':{'id':'resp_1'}")
+             EVENT("response.output_item.done",
+                   ",'output_index':0,'item':{'type':'reasoning','summary':[],"
+                   "'encrypted_content':'gA'}")
+                 EVENT("response.output_text.delta", ",'output_index':1,'delta':'Hi'")
+                     EVENT("response.completed", ",'response':{'status':'completed'}"),
+         "content.thinking"},
+        {CONVERSE,
+         "{'output':{'message':{'content':[{'reasoningContent':{'reasoningText':{'text':'hm'}}},"
+         "{'text':'Hi'}]}},'stopReason':'end_turn'}",
+         AWS("messageStart", "'role':'assistant'")
+             AWS("contentBlockDelta",
+                 "'contentBlockIndex':0,'delta':{'reasoningContent':{'text':'hm'}}")
+                 AWS("contentBlockDelta", "'contentBlockIndex':1,'delta':{'text':'Hi'}")
+                     AWS("messageStop", "'stopReason':'end_turn'") AWS("metadata", ""),
+         "content.thinking"},
+    };
+    stream_check_t check;
+    translate_stream_t stream;
+    translate_t run;
+    relay_span_t out;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        translate_open(&run, MESSAGES, cases[i].upstream);
+        assert_int_equal(relay_translate_response(&run.translation,
+                                                  relay_wire_cstring(json(cases[i].whole)), &out),
+                         RELAY_ERR_NONE);
+        translate_notes(&run.translation, cases[i].notes);
+        translate_close(&run);
+        translate_open(&run, MESSAGES, cases[i].upstream);
+        stream = translate_stream(&run.translation, json(cases[i].stream), &check);
+        assert_true(check.ended);
+        translate_notes(&run.translation, cases[i].notes);
+        free(stream.output.buf.base);
+        translate_close(&run);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +611,7 @@ int main(void)
         cmocka_unit_test(s25_logprobs_of_a_stream_of_gemini),
         cmocka_unit_test(s25_logprobs_of_a_stream_of_chat),
         cmocka_unit_test(lists_of_logprobs_that_are_none),
+        cmocka_unit_test(thinking_of_others_is_noted_for_callers_of_messages),
         cmocka_unit_test(images_of_a_whole_answer),
         cmocka_unit_test(images_of_a_stream),
         cmocka_unit_test(an_image_that_a_caller_cannot_have_is_noted),

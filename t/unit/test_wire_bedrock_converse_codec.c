@@ -657,14 +657,16 @@ static void only_signed_reasoning_is_thinking(void **state)
         unsigned blocks;
         const char *thinking;
         const char *signature;
+        const char *notes;
     } cases[] = {
-        {"us.anthropic.claude-sonnet-4-v1:0", SIGNED, false, 1, "why", "c2ln"},
-        {"deepseek.v3-v1:0", UNSIGNED, false, 1, "", ""},
-        {"deepseek.v3-v1:0", UNSIGNED, true, 2, "why", ""},
+        {"us.anthropic.claude-sonnet-4-v1:0", SIGNED, false, 1, "why", "c2ln", ""},
+        {"deepseek.v3-v1:0", UNSIGNED, false, 1, "", "", "content.thinking"},
+        {"deepseek.v3-v1:0", UNSIGNED, true, 2, "why", "", ""},
         /* whose model it is cannot be told: its signature comes alone */
         {"arn:aws:bedrock:us-east-1:1:application-inference-profile/a", SIGNED, false, 1, "",
-         "c2ln"},
-        {"arn:aws:bedrock:us-east-1:1:application-inference-profile/a", UNSIGNED, false, 1, "", ""},
+         "c2ln", "content.thinking"},
+        {"arn:aws:bedrock:us-east-1:1:application-inference-profile/a", UNSIGNED, false, 1, "", "",
+         "content.thinking"},
     };
 
     (void)state;
@@ -683,6 +685,7 @@ static void only_signed_reasoning_is_thinking(void **state)
         assert_string_equal(text, cases[i].thinking);
         translate_gather(&out, "\"signature_delta\",\"signature\":\"", text, sizeof(text));
         assert_string_equal(text, cases[i].signature);
+        translate_notes(&run.translation, cases[i].notes);
         free(out.output.buf.base);
         translate_close(&run);
     }

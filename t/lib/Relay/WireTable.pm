@@ -29,7 +29,6 @@ my %reasons = (
     sum      => 'counted anew from its parts',
     twice    => 'another field of the same body says it',
     unasked  => "comes only of what a request in the caller's format cannot ask for, or is refused for",
-    unsigned => 'thinking that no provider has signed is not shown in a format that has signatures',
 );
 
 my $head = <<"END";
@@ -44,6 +43,12 @@ answers. A cell says what a body becomes with the field that it does not become 
 the catalog says nothing: what a host or a model does not take besides (`dialect` in [CONFIG.md](../CONFIG.md)) is dropped or changed in the same way, and named. Between two sides of one format all bytes pass
 as they are; the column of the row's own format shows what a round trip through `relayctl translate` keeps. Streams carry the
 same fields in their events; Bedrock's InvokeModel, Vertex and Azure use these bodies.
+
+What an answer loses is named by the caller's word for it, or, as `content.image`, for what its format cannot have. Of a stream
+`x-relay-dropped` has what was found before the first content went out, `\$relay_dropped` in the log all. Thinking that
+its own provider has not signed (`reasoning_content` of Chat hosts, thoughts of Gemini, summaries of Responses, Converse models of
+vendors that sign nothing) is not shown to callers of Messages, whoever thought: a client sends it back, and a provider that
+checks signatures refuses the whole request for it. It is named as `content.thinking`.
 
 | cell | |
 |---|---|
