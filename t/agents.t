@@ -51,8 +51,8 @@ my %ends = (claude => 'end_turn', codex => 'completed', codex_code => 'completed
 
 # What may be left out or changed for another format, and nothing beside it.
 my %may_change = (
-    claude => qr/^(?:cache_control|context_management|tools\.defer_loading|messages\.output_config|metadata\.user_id|messages\.role|messages\.content)$/,
-    map { $_ => qr/^(?:client_metadata|prompt_cache_key|text\.verbosity|tools\.(?:description|format|web_search|defer_loading)|reasoning\.(?:context|summary)|input\.content(?:\.detail)?|input\.encrypted_content|parallel_tool_calls)$/ } qw(codex codex_code),
+    claude => qr/^(?:(?:(?:system|tools|messages\.content(?:\.content)?)\.)?cache_control|context_management|tools\.defer_loading|messages\.output_config|metadata\.user_id|messages\.role|messages\.content(?:\.content)?)$/,
+    map { $_ => qr/^(?:client_metadata|prompt_cache_key|text\.verbosity|(?:input\.)?(?:tools\.)+(?:description|format|type|defer_loading)|reasoning\.(?:context|summary)|input\.(?:content|output)(?:\.detail)?|input\.(?:encrypted_content|summary)|parallel_tool_calls)$/ } qw(codex codex_code),
 );
 
 # ---- the stack -----------------------------------------------------------------------
@@ -213,7 +213,7 @@ subtest 'a web search by the provider, which there is none of' => sub {
     is $res->status, 400, 'chosen: refused';
     is $res->json->{error}{param}, 'tool_choice', 'by its place';
     $res = $ask->(tools => [\%search, $own]);
-    like $res->header('x-relay-dropped'), qr/\btools\.web_search\b/, 'beside another: left out, and named';
+    like $res->header('x-relay-dropped'), qr/\btools\.type\b/, 'beside another: left out, and named';
     is $t->post('/v1/responses', {model => 'only_openai-chat', input => 'Hi', tools => [\%search, $own]}, headers => ['x-relay-strict', 1])->status, 400,
         'strict: refused';
 };

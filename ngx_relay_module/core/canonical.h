@@ -23,6 +23,18 @@ typedef struct relay_codec_s relay_codec_t;
 typedef struct relay_block_s relay_block_t;
 
 /*
+ * A path from the top of a request, innermost first, in the caller's words. A name
+ * may be empty: an index alone.
+ */
+typedef struct relay_place_s {
+    const struct relay_place_s *outer; /* NULL: a member of the body */
+    relay_span_t name;
+    int index; /* RELAY_PLACE_NO_INDEX: not in a list */
+} relay_place_t;
+
+enum { RELAY_PLACE_NO_INDEX = -1 };
+
+/*
  * A member of an object that the canonical protocol has no field for. A codec
  * writes those of its own format back (origin), every other one drops them by
  * name; `essential` are those without which the answer would be another one:
@@ -103,13 +115,15 @@ typedef struct relay_citation_s {
 struct relay_block_s {
     relay_block_t *next;
     relay_block_kind_t kind;
-    unsigned index;          /* place in its list as read, for messages about it */
-    relay_span_t raw;        /* the whole block as written; empty if it was no JSON object */
-    relay_json_value_t mark; /* a cache marker */
+    const relay_place_t *place; /* where a request has it; NULL in answers */
+    relay_span_t raw;           /* the whole block as written; empty if it was no JSON object */
+    relay_json_value_t mark;    /* a cache marker */
+    const relay_place_t *mark_place;
     relay_member_t *extras;
 
-    relay_span_t text;           /* TEXT, REFUSAL, THINKING; REDACTED: the opaque data */
-    relay_span_t signature;      /* THINKING, REDACTED, TOOL_CALL: proof of its provider */
+    relay_span_t text;                  /* TEXT, REFUSAL, THINKING; REDACTED: the opaque data */
+    const relay_place_t *thought_place; /* THINKING, REDACTED: where that is */
+    relay_span_t signature;             /* THINKING, REDACTED, TOOL_CALL: proof of its provider */
     relay_span_t signer;         /* whose signature: a name that the codecs agree on, or empty */
     relay_span_t type;           /* OPAQUE: its type, for messages about it */
     relay_citation_t *citations; /* TEXT */
@@ -137,9 +151,9 @@ typedef enum {
 typedef struct relay_message_s {
     struct relay_message_s *next;
     relay_role_t role;
-    unsigned index; /* place in its list as read */
-    bool apart;     /* was not in the list of messages: the format has a field for it */
-    bool listed;    /* the content was a list, not one string */
+    const relay_place_t *place; /* NULL: not in a list */
+    bool apart;                 /* was not in the list of messages: the format has a field for it */
+    bool listed;                /* the content was a list, not one string */
     relay_span_t name;
     relay_block_t *blocks;
     relay_member_t *extras;
@@ -154,8 +168,8 @@ typedef enum {
 typedef struct relay_tool_s {
     struct relay_tool_s *next;
     relay_tool_kind_t kind;
-    unsigned index;
-    relay_span_t raw; /* the whole tool as written */
+    const relay_place_t *place; /* what describes it; OPAQUE: what tells its type */
+    relay_span_t raw;           /* the whole tool as written */
     relay_span_t name;
     relay_span_t scope; /* the namespace that it is in, or empty */
     relay_span_t type;  /* OPAQUE: its type, for messages about it */
@@ -165,7 +179,8 @@ typedef struct relay_tool_s {
     /* CUSTOM: the format of the text, {"type":"grammar","grammar":{…}} if it has one */
     relay_json_value_t grammar;
     relay_json_value_t mark; /* a cache marker */
-    bool deferred;           /* not shown to the model until something refers to it */
+    const relay_place_t *mark_place;
+    bool deferred; /* not shown to the model until something refers to it */
     relay_member_t *extras;
 } relay_tool_t;
 
@@ -240,24 +255,23 @@ typedef struct {
 
 /*
  * The fields of a request that formats share, as x-relay-dropped and errors name
- * them: each codec has its own word for each (relay_codec_t.fields).
+ * them: each codec has its own word for each (relay_codec_t.fields). Those of blocks
+ * and of tools are named within them.
  */
 typedef enum {
     RELAY_FIELD_MODEL = 0,
     RELAY_FIELD_MESSAGES,
     RELAY_FIELD_SYSTEM,
-    RELAY_FIELD_NAME,  /* of a message's author */
-    RELAY_FIELD_BLOCK, /* what a message's content is made of: "messages.content" */
-    RELAY_FIELD_CALLS, /* the tool calls of a message */
-    RELAY_FIELD_REASONING_HISTORY,
-    RELAY_FIELD_MARK,      /* a cache marker */
-    RELAY_FIELD_CITATIONS, /* what text in a message quotes */
-    RELAY_FIELD_DETAIL,
-    RELAY_FIELD_FILENAME,
+    RELAY_FIELD_NAME,      /* of a message's author */
+    RELAY_FIELD_MARK,      /* a cache marker; without a word: it may be anywhere */
+    RELAY_FIELD_CITATIONS, /* of a block: what text quotes */
+    RELAY_FIELD_DETAIL,    /* of a block */
+    RELAY_FIELD_FILENAME,  /* of a block */
+    RELAY_FIELD_CONTEXT,   /* of a block */
     RELAY_FIELD_TOOLS,
-    RELAY_FIELD_TOOL_STRICT,
-    RELAY_FIELD_TOOL_DEFERRED,
-    RELAY_FIELD_TOOL_GRAMMAR,
+    RELAY_FIELD_TOOL_STRICT,   /* of a tool */
+    RELAY_FIELD_TOOL_DEFERRED, /* of a tool */
+    RELAY_FIELD_TOOL_GRAMMAR,  /* of a tool */
     RELAY_FIELD_TOOL_CHOICE,
     RELAY_FIELD_PARALLEL,
     RELAY_FIELD_MAX_TOKENS,

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-/* ---- saying no ----------------------------------------------------------- */
+/* ---- memory -------------------------------------------------------------- */
 
 void *relay_codec_new(relay_translation_t *translation, size_t size)
 {
@@ -26,38 +26,97 @@ static relay_buf_t new_buf(relay_translation_t *translation, size_t size)
     return relay_buf(memory, memory != NULL ? size : 0);
 }
 
-static void put_place(relay_buf_t *out, const relay_place_t *place, bool indexed)
+/* ---- where something is -------------------------------------------------- */
+
+const relay_place_t *relay_codec_keep(relay_translation_t *translation, const relay_place_t *place)
+{
+    relay_place_t *kept = relay_codec_new(translation, sizeof(*kept));
+
+    if (kept != NULL) {
+        *kept = *place;
+    }
+    return kept;
+}
+
+const relay_place_t *relay_codec_member(relay_translation_t *translation,
+                                        const relay_place_t *outer, relay_span_t name)
+{
+    relay_place_t place = {outer, name, RELAY_PLACE_NO_INDEX};
+
+    return relay_codec_keep(translation, &place);
+}
+
+bool relay_codec_say(relay_translation_t *translation, relay_field_t field, relay_span_t word)
+{
+    relay_word_t *said = relay_codec_new(translation, sizeof(*said));
+
+    if (said != NULL) {
+        *said = (relay_word_t){.next = translation->words, .field = field, .word = word};
+        translation->words = said;
+    }
+    return said != NULL;
+}
+
+relay_span_t relay_codec_word(const relay_translation_t *translation, relay_field_t field)
+{
+    const relay_word_t *said = translation->words;
+
+    while (said != NULL && said->field != field) {
+        said = said->next;
+    }
+    return said != NULL ? said->word : translation->caller->fields[field];
+}
+
+typedef enum { INDEX_NONE, INDEX_BRACKETS, INDEX_DOTS } index_style_t;
+
+static void put_index(relay_buf_t *out, int index, index_style_t style)
+{
+    if (index == RELAY_PLACE_NO_INDEX || style == INDEX_NONE) {
+        return;
+    }
+    relay_buf_put_byte(out, style == INDEX_DOTS ? '.' : '[');
+    relay_buf_put_u64(out, (uint64_t)index);
+    relay_buf_put(out, style == INDEX_DOTS ? RELAY_SPAN("") : RELAY_SPAN("]"));
+}
+
+static void put_place(relay_buf_t *out, const relay_place_t *place, index_style_t style)
 {
     if (place == NULL) {
         return;
     }
-    put_place(out, place->outer, indexed);
+    put_place(out, place->outer, style);
     if (place->name.len != 0) {
         relay_buf_put(out, out->len != 0 ? RELAY_SPAN(".") : RELAY_SPAN(""));
         relay_buf_put(out, place->name);
     }
-    if (place->index != RELAY_PLACE_NO_INDEX) {
-        relay_buf_put_byte(out, indexed ? '.' : '[');
-        relay_buf_put_u64(out, (uint64_t)place->index);
-        relay_buf_put(out, indexed ? RELAY_SPAN("") : RELAY_SPAN("]"));
-    }
+    put_index(out, place->index, style);
 }
+
+/* The place in the arena, as text. */
+static relay_span_t path(relay_translation_t *translation, const relay_place_t *place,
+                         index_style_t style)
+{
+    relay_buf_t text = relay_buf(NULL, 0);
+
+    put_place(&text, place, style);
+    text = new_buf(translation, text.len);
+    put_place(&text, place, style);
+    return relay_buf_span(&text);
+}
+
+/* ---- saying no ----------------------------------------------------------- */
 
 static bool refuse(relay_translation_t *translation, const relay_place_t *place,
                    relay_error_code_t code, relay_span_t message)
 {
-    bool indexed = translation->caller->indexed;
-    relay_buf_t text = relay_buf(NULL, 0);
+    relay_span_t param;
 
     if (translation->error.code != RELAY_ERR_NONE) {
         return false; /* the first fault is the one to tell */
     }
-    put_place(&text, place, indexed);
-    text = new_buf(translation, text.len);
-    put_place(&text, place, indexed);
+    param = path(translation, place, translation->caller->indexed ? INDEX_DOTS : INDEX_BRACKETS);
     if (translation->error.code == RELAY_ERR_NONE) {
-        translation->error =
-            (relay_error_t){.code = code, .message = message, .param = relay_buf_span(&text)};
+        translation->error = (relay_error_t){.code = code, .message = message, .param = param};
     }
     return false;
 }
@@ -73,10 +132,23 @@ bool relay_codec_missing(relay_translation_t *translation, const relay_place_t *
     return refuse(translation, place, RELAY_ERR_MISSING_FIELD, RELAY_SPAN("Field required"));
 }
 
+bool relay_codec_refuse_block(relay_translation_t *translation, const relay_block_t *block,
+                              relay_span_t message)
+{
+    return relay_codec_refuse(translation, block->place, message);
+}
+
+bool relay_codec_refuse_tool(relay_translation_t *translation, const relay_tool_t *tool)
+{
+    return relay_codec_refuse(
+        translation, tool->place,
+        RELAY_SPAN("a tool of this type is not supported by the provider of this model"));
+}
+
 bool relay_codec_refuse_field(relay_translation_t *translation, relay_field_t field,
                               relay_span_t message)
 {
-    relay_place_t place = {NULL, translation->caller->fields[field], RELAY_PLACE_NO_INDEX};
+    relay_place_t place = {NULL, relay_codec_word(translation, field), RELAY_PLACE_NO_INDEX};
 
     return relay_codec_refuse(translation, &place, message);
 }
@@ -129,12 +201,53 @@ static void note(relay_translation_t *translation, relay_span_t name, bool chang
 
 void relay_codec_drop(relay_translation_t *translation, relay_field_t field)
 {
-    note(translation, translation->caller->fields[field], false);
+    note(translation, relay_codec_word(translation, field), false);
 }
 
 void relay_codec_drop_name(relay_translation_t *translation, relay_span_t name)
 {
     note(translation, name, false);
+}
+
+void relay_codec_drop_at(relay_translation_t *translation, const relay_place_t *place)
+{
+    note(translation, path(translation, place, INDEX_NONE), false);
+}
+
+void relay_codec_change_at(relay_translation_t *translation, const relay_place_t *place)
+{
+    note(translation, path(translation, place, INDEX_NONE), true);
+}
+
+void relay_codec_drop_in(relay_translation_t *translation, const relay_place_t *place,
+                         relay_field_t field)
+{
+    relay_place_t member = {place, relay_codec_word(translation, field), RELAY_PLACE_NO_INDEX};
+
+    relay_codec_drop_at(translation, &member);
+}
+
+void relay_codec_change_in(relay_translation_t *translation, const relay_place_t *place,
+                           relay_field_t field)
+{
+    relay_place_t member = {place, relay_codec_word(translation, field), RELAY_PLACE_NO_INDEX};
+
+    relay_codec_change_at(translation, &member);
+}
+
+void relay_codec_drop_mark(relay_translation_t *translation, relay_json_value_t mark,
+                           const relay_place_t *place)
+{
+    if (mark.type != RELAY_JSON_ABSENT && mark.type != RELAY_JSON_NULL) {
+        relay_codec_drop_at(translation, place);
+    }
+}
+
+void relay_codec_drop_citations(relay_translation_t *translation, const relay_block_t *block)
+{
+    if (block->citations != NULL) {
+        relay_codec_drop_in(translation, block->place, RELAY_FIELD_CITATIONS);
+    }
 }
 
 bool relay_codec_wants_logprobs(relay_translation_t *translation, const relay_request_t *request,
@@ -154,7 +267,7 @@ bool relay_codec_wants_logprobs(relay_translation_t *translation, const relay_re
 
 void relay_codec_change(relay_translation_t *translation, relay_field_t field)
 {
-    note(translation, translation->caller->fields[field], true);
+    note(translation, relay_codec_word(translation, field), true);
 }
 
 /* ---- lists in the arena -------------------------------------------------- */
@@ -272,20 +385,6 @@ bool relay_codec_extras(relay_translation_t *translation, const relay_json_tree_
     return true;
 }
 
-static relay_span_t join(relay_translation_t *translation, relay_span_t prefix, relay_span_t name)
-{
-    relay_buf_t text;
-
-    if (prefix.len == 0) {
-        return name;
-    }
-    text = new_buf(translation, prefix.len + 1 + name.len);
-    relay_buf_put(&text, prefix);
-    RELAY_PUT(&text, ".");
-    relay_buf_put(&text, name);
-    return relay_buf_span(&text);
-}
-
 /* Nothing is lost with "", [] and {}. */
 static bool is_empty(relay_json_value_t value)
 {
@@ -293,7 +392,7 @@ static bool is_empty(relay_json_value_t value)
 }
 
 bool relay_codec_leave(relay_translation_t *translation, const relay_member_t *extras,
-                       relay_span_t prefix, const relay_place_t *place)
+                       const relay_place_t *place)
 {
     for (; extras != NULL; extras = extras->next) {
         relay_place_t member = {place, extras->name, RELAY_PLACE_NO_INDEX};
@@ -304,32 +403,45 @@ bool relay_codec_leave(relay_translation_t *translation, const relay_member_t *e
         if (extras->essential) {
             return relay_codec_unsupported(translation, &member);
         }
-        relay_codec_drop_name(translation, join(translation, prefix, extras->name));
+        relay_codec_drop_at(translation, &member);
     }
     return true;
 }
 
 bool relay_codec_leave_rest(relay_translation_t *translation, const relay_json_tree_t *tree,
                             relay_json_node_t object, const relay_span_t *keys, size_t nkeys,
-                            relay_span_t prefix)
+                            const relay_place_t *place)
 {
     relay_member_t *rest = NULL;
 
     return relay_codec_own(translation->caller, translation->upstream) ||
            (relay_codec_extras(translation, tree, object, keys, nkeys, NULL, 0, &rest) &&
-            relay_codec_leave(translation, rest, prefix, NULL));
+            relay_codec_leave(translation, rest, place));
+}
+
+bool relay_codec_leave_rest_of(relay_translation_t *translation, const relay_json_tree_t *tree,
+                               relay_json_node_t object, const relay_span_t *keys, size_t nkeys,
+                               relay_span_t name)
+{
+    relay_place_t place = {NULL, name, RELAY_PLACE_NO_INDEX};
+
+    return relay_codec_leave_rest(translation, tree, object, keys, nkeys, &place);
 }
 
 bool relay_codec_leave_message(relay_translation_t *translation, const relay_message_t *message)
 {
-    relay_place_t place = {NULL, translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-
     if (message->name.len != 0) {
         relay_codec_drop(translation, RELAY_FIELD_NAME);
     }
-    return relay_codec_leave(translation, message->extras,
-                             translation->caller->fields[RELAY_FIELD_MESSAGES], &place);
+    return relay_codec_leave(translation, message->extras, message->place);
+}
+
+bool relay_codec_leave_tool(relay_translation_t *translation, const relay_tool_t *tool)
+{
+    if (tool->deferred) {
+        relay_codec_drop_in(translation, tool->place, RELAY_FIELD_TOOL_DEFERRED);
+    }
+    return relay_codec_leave(translation, tool->extras, tool->place);
 }
 
 void relay_codec_put_extras(relay_buf_t *out, const relay_member_t *extras)

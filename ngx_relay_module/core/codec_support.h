@@ -15,15 +15,17 @@
 
 /* ---- where something is -------------------------------------------------- */
 
-enum { RELAY_PLACE_NO_INDEX = -1 };
+/* The place for as long as the arena lives; what it is in has to be kept already. NULL:
+ * the arena is empty. */
+const relay_place_t *relay_codec_keep(relay_translation_t *translation, const relay_place_t *place);
+/* The place of a member, kept. */
+const relay_place_t *relay_codec_member(relay_translation_t *translation,
+                                        const relay_place_t *outer, relay_span_t name);
 
-/* A path from the top of a request, innermost first, in the caller's words. A
- * name may be empty: an index alone. */
-typedef struct relay_place_s {
-    const struct relay_place_s *outer; /* NULL: a member of the body */
-    relay_span_t name;
-    int index; /* RELAY_PLACE_NO_INDEX: not in a list */
-} relay_place_t;
+/* For a reader: the caller says `word` for the field. False if the arena is empty. */
+bool relay_codec_say(relay_translation_t *translation, relay_field_t field, relay_span_t word);
+/* What the caller says for it; empty: its format has no such field. */
+relay_span_t relay_codec_word(const relay_translation_t *translation, relay_field_t field);
 
 /* ---- saying no ----------------------------------------------------------- */
 
@@ -32,6 +34,11 @@ bool relay_codec_refuse(relay_translation_t *translation, const relay_place_t *p
                         relay_span_t message);
 /* A required field is not there. Always false. */
 bool relay_codec_missing(relay_translation_t *translation, const relay_place_t *place);
+/* A block, or what is at the end of its place. Always false. */
+bool relay_codec_refuse_block(relay_translation_t *translation, const relay_block_t *block,
+                              relay_span_t message);
+/* A tool that only its own format knows. Always false. */
+bool relay_codec_refuse_tool(relay_translation_t *translation, const relay_tool_t *tool);
 /* A field that every format names: the caller's word for it. Always false. */
 bool relay_codec_refuse_field(relay_translation_t *translation, relay_field_t field,
                               relay_span_t message);
@@ -52,9 +59,17 @@ enum { RELAY_FAILURE_TEXT = 2048 };
 void relay_failure_settle(relay_translation_t *translation, relay_failure_t *failure,
                           relay_buf_t *text);
 
-/* Notes what does not arrive, by the caller's word. */
+/* Notes what does not arrive, by the caller's word, or by its path without indexes. */
 void relay_codec_drop(relay_translation_t *translation, relay_field_t field);
 void relay_codec_drop_name(relay_translation_t *translation, relay_span_t name);
+void relay_codec_drop_at(relay_translation_t *translation, const relay_place_t *place);
+/* A field of what is there: of a block or of a tool. */
+void relay_codec_drop_in(relay_translation_t *translation, const relay_place_t *place,
+                         relay_field_t field);
+/* A cache marker, if it is one; what a text quotes, if it does. */
+void relay_codec_drop_mark(relay_translation_t *translation, relay_json_value_t mark,
+                           const relay_place_t *place);
+void relay_codec_drop_citations(relay_translation_t *translation, const relay_block_t *block);
 /*
  * Whether log probabilities are to be asked for; false: they are not wanted, or the
  * answer could not show them, which is noted then. shown: answers of the upstream's
@@ -64,6 +79,9 @@ bool relay_codec_wants_logprobs(relay_translation_t *translation, const relay_re
                                 bool shown);
 /* Notes what arrives in another form. */
 void relay_codec_change(relay_translation_t *translation, relay_field_t field);
+void relay_codec_change_at(relay_translation_t *translation, const relay_place_t *place);
+void relay_codec_change_in(relay_translation_t *translation, const relay_place_t *place,
+                           relay_field_t field);
 
 /* ---- lists in the arena -------------------------------------------------- */
 
@@ -97,18 +115,26 @@ static inline bool relay_codec_own(const relay_codec_t *origin, const relay_code
     return origin == codec;
 }
 
-/* For a reader, of an object whose other members nobody maps: notes them as dropped. */
+/* For a reader, of an object at place whose other members nobody maps: notes them as
+ * dropped. */
 bool relay_codec_leave_rest(relay_translation_t *translation, const relay_json_tree_t *tree,
                             relay_json_node_t object, const relay_span_t *keys, size_t nkeys,
-                            relay_span_t prefix);
+                            const relay_place_t *place);
+/* The same for a member of the body. */
+bool relay_codec_leave_rest_of(relay_translation_t *translation, const relay_json_tree_t *tree,
+                               relay_json_node_t object, const relay_span_t *keys, size_t nkeys,
+                               relay_span_t name);
 
-/* Notes extras as dropped, "prefix.name" each (prefix may be empty); refuses an
- * essential one, at place. */
+/* Notes the extras of what is at place (NULL: the body) as dropped; refuses an
+ * essential one. */
 bool relay_codec_leave(relay_translation_t *translation, const relay_member_t *extras,
-                       relay_span_t prefix, const relay_place_t *place);
+                       const relay_place_t *place);
 
 /* The same for a message: its extras, and the name of its author. */
 bool relay_codec_leave_message(relay_translation_t *translation, const relay_message_t *message);
+
+/* What becomes of every tool: it is noted if it is deferred, and its extras are. */
+bool relay_codec_leave_tool(relay_translation_t *translation, const relay_tool_t *tool);
 
 /* ,"name":value for each. */
 void relay_codec_put_extras(relay_buf_t *out, const relay_member_t *extras);

@@ -97,12 +97,13 @@ typedef struct {
     size_t steps;
 } pairing_t;
 
-static bool refuse_pair(pairing_t *pairing, const relay_message_t *message,
-                        const relay_block_t *block, relay_span_t before, relay_span_t behind)
+/* At the element of the list of messages that has the block: formats may spread one
+ * message over several. */
+static bool refuse_pair(pairing_t *pairing, const relay_block_t *block, relay_span_t before,
+                        relay_span_t behind)
 {
     relay_translation_t *translation = pairing->translation;
-    relay_place_t outer = {NULL, translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
+    const relay_place_t *place = block->place;
     size_t size = before.len + block->call.id.len + behind.len;
     uint8_t *bytes = relay_codec_new(translation, size + 1);
     relay_buf_t text = relay_buf(bytes, bytes != NULL ? size : 0);
@@ -110,7 +111,10 @@ static bool refuse_pair(pairing_t *pairing, const relay_message_t *message,
     relay_buf_put(&text, before);
     relay_buf_put(&text, block->call.id);
     relay_buf_put(&text, behind);
-    return bytes != NULL && relay_codec_refuse(translation, &outer, relay_buf_span(&text));
+    while (place != NULL && place->outer != NULL) {
+        place = place->outer;
+    }
+    return bytes != NULL && relay_codec_refuse(translation, place, relay_buf_span(&text));
 }
 
 /* The first result for the call in the messages behind it that has no call yet. */
@@ -144,7 +148,7 @@ static bool pair_calls(pairing_t *pairing, relay_message_t *message)
                                             RELAY_SPAN("too many tool calls"));
         }
         if (result == NULL) {
-            return refuse_pair(pairing, message, call, RELAY_SPAN("the tool call '"),
+            return refuse_pair(pairing, call, RELAY_SPAN("the tool call '"),
                                RELAY_SPAN("' has no result in the messages after it"));
         }
         result->call.paired = true;
@@ -162,7 +166,7 @@ static bool check_results(pairing_t *pairing, const relay_message_t *message)
 {
     for (const relay_block_t *block = message->blocks; block != NULL; block = block->next) {
         if (block->kind == RELAY_BLOCK_TOOL_RESULT && !block->call.paired) {
-            return refuse_pair(pairing, message, block, RELAY_SPAN("the tool result for '"),
+            return refuse_pair(pairing, block, RELAY_SPAN("the tool result for '"),
                                RELAY_SPAN("' has no call in the messages before it"));
         }
     }
@@ -184,12 +188,11 @@ static bool pair(relay_translation_t *translation, relay_request_t *request)
 
 /* ---- members of blocks that nobody maps ----------------------------------- */
 
-static bool leave_blocks(relay_translation_t *translation, const relay_block_t *block,
-                         relay_span_t prefix)
+static bool leave_blocks(relay_translation_t *translation, const relay_block_t *block)
 {
     for (; block != NULL; block = block->next) {
-        if (!relay_codec_leave(translation, block->extras, prefix, NULL) ||
-            !leave_blocks(translation, block->content, prefix)) {
+        if (!relay_codec_leave(translation, block->extras, block->place) ||
+            !leave_blocks(translation, block->content)) {
             return false;
         }
     }
@@ -199,12 +202,9 @@ static bool leave_blocks(relay_translation_t *translation, const relay_block_t *
 /* Writers see what is in a block, not what else was beside it. */
 static bool leave_members(relay_translation_t *translation, const relay_request_t *request)
 {
-    const relay_span_t *fields = translation->caller->fields;
-
     for (const relay_message_t *message = request->messages; message != NULL;
          message = message->next) {
-        if (!leave_blocks(translation, message->blocks,
-                          fields[message->apart ? RELAY_FIELD_SYSTEM : RELAY_FIELD_BLOCK])) {
+        if (!leave_blocks(translation, message->blocks)) {
             return false;
         }
     }
@@ -383,7 +383,7 @@ static bool names_refused(const relay_translation_t *translation, relay_span_t n
     unsigned field = 0;
 
     while (field < RELAY_FIELDS && !(refuses(translation, (relay_field_t)field) &&
-                                     relay_span_eq(name, translation->caller->fields[field]))) {
+                                     relay_span_eq(name, relay_codec_word(translation, field)))) {
         field++;
     }
     return field < RELAY_FIELDS;

@@ -34,6 +34,13 @@ typedef struct relay_note_s {
     bool changed; /* arrives in another form; false: not at all */
 } relay_note_t;
 
+/* What the caller calls a field, where the format has several words for it. */
+typedef struct relay_word_s {
+    struct relay_word_s *next;
+    relay_field_t field;
+    relay_span_t word;
+} relay_word_t;
+
 /* A name that the upstream cannot take and what it was called instead, both as
  * the content of a JSON string. */
 typedef struct relay_rename_s {
@@ -65,6 +72,7 @@ typedef struct {
     relay_span_t model;  /* else as the caller wrote it, by relay_translate_request */
     bool usage_wanted;   /* the caller's stream reports usage, by the same */
     relay_note_t *notes; /* in the order of their discovery */
+    relay_word_t *words; /* by the reader of the request */
     relay_rename_t *renames;
     relay_error_t error; /* of the last function that did not return RELAY_ERR_NONE */
     /* Of a request for embeddings, by relay_translate_request. */

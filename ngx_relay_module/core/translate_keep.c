@@ -60,6 +60,7 @@ bool relay_translation_keep(relay_translation_t *translation, const relay_arena_
     keeping_t keeping = {translation, false};
 
     translation->arena = arena;
+    translation->words = NULL; /* of the request alone */
     translation->model = keep(&keeping, translation->model);
     keep_notes(&keeping);
     keep_renames(&keeping);

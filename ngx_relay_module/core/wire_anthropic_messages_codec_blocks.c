@@ -158,37 +158,40 @@ static bool check_image(relay_messages_reading_t *reading, const relay_place_t *
 static bool read_source(relay_messages_reading_t *reading, relay_json_node_t source,
                         const relay_place_t *outer, relay_block_t *block)
 {
-    relay_place_t place = {outer, RELAY_SPAN("source"), RELAY_PLACE_NO_INDEX};
+    const relay_place_t *place =
+        relay_codec_member(reading->translation, outer, block_keys[B_SOURCE]);
     relay_media_t *media = &block->media;
     relay_json_node_t nodes[SOURCE_KEYS];
 
     if (relay_json_type(reading->tree, source) != RELAY_JSON_OBJECT) {
-        return relay_codec_missing(reading->translation, &place);
+        return relay_codec_missing(reading->translation, place);
+    }
+    if (place == NULL) {
+        return false;
     }
     relay_json_pick(reading->tree, source, source_keys, SOURCE_KEYS, nodes);
-    if (!reading->answer &&
-        !relay_codec_leave_rest(reading->translation, reading->tree, source, source_keys,
-                                SOURCE_KEYS, RELAY_SPAN("messages.content.source"))) {
+    if (!reading->answer && !relay_codec_leave_rest(reading->translation, reading->tree, source,
+                                                    source_keys, SOURCE_KEYS, place)) {
         return false;
     }
     media->media_type = relay_codec_plain(reading->translation,
                                           relay_json_content(reading->tree, nodes[S_MEDIA_TYPE]));
     if (relay_json_reads(reading->tree, nodes[S_TYPE], RELAY_SPAN("url"))) {
         media->source = RELAY_SOURCE_URL;
-        return required(reading, nodes[S_URL], &place, RELAY_SPAN("url"), &media->data);
+        return required(reading, nodes[S_URL], place, RELAY_SPAN("url"), &media->data);
     }
     if (relay_json_reads(reading->tree, nodes[S_TYPE], RELAY_SPAN("file"))) {
         media->source = RELAY_SOURCE_FILE;
-        return required(reading, nodes[S_FILE_ID], &place, RELAY_SPAN("file_id"), &media->data);
+        return required(reading, nodes[S_FILE_ID], place, RELAY_SPAN("file_id"), &media->data);
     }
     if (relay_json_reads(reading->tree, nodes[S_TYPE], RELAY_SPAN("content"))) {
-        return read_source_blocks(reading, nodes[S_CONTENT], &place, block);
+        return read_source_blocks(reading, nodes[S_CONTENT], place, block);
     }
     media->source = relay_json_reads(reading->tree, nodes[S_TYPE], RELAY_SPAN("text"))
                         ? RELAY_SOURCE_TEXT
                         : RELAY_SOURCE_BASE64;
-    return required(reading, nodes[S_DATA], &place, RELAY_SPAN("data"), &media->data) &&
-           check_image(reading, &place, block);
+    return required(reading, nodes[S_DATA], place, RELAY_SPAN("data"), &media->data) &&
+           check_image(reading, place, block);
 }
 
 /* ---- what only this format knows ----------------------------------------- */
@@ -317,6 +320,25 @@ static bool is_foreign(const relay_messages_reading_t *reading)
            !relay_codec_own(reading->translation->caller, reading->translation->upstream);
 }
 
+/* Where a request has the block, its marker, and what it has thought. */
+static bool read_places(relay_messages_reading_t *reading, const relay_json_node_t *nodes,
+                        const relay_place_t *place, relay_block_t *block)
+{
+    relay_translation_t *translation = reading->translation;
+    bool redacted = block->kind == RELAY_BLOCK_REDACTED;
+
+    block->place = relay_codec_keep(translation, place);
+    if (relay_json_type(reading->tree, nodes[B_CACHE]) == RELAY_JSON_OBJECT) {
+        block->mark = relay_json_value(reading->tree, nodes[B_CACHE]);
+        block->mark_place = relay_codec_member(translation, block->place, block_keys[B_CACHE]);
+    }
+    if (redacted || block->kind == RELAY_BLOCK_THINKING) {
+        block->thought_place = relay_codec_member(translation, block->place,
+                                                  block_keys[redacted ? B_DATA : B_THINKING]);
+    }
+    return translation->error.code == RELAY_ERR_NONE;
+}
+
 static bool read_block(relay_messages_reading_t *reading, relay_json_node_t node,
                        const relay_place_t *place, relay_block_t ***tail)
 {
@@ -340,10 +362,9 @@ static bool read_block(relay_messages_reading_t *reading, relay_json_node_t node
     if (block == NULL) {
         return false;
     }
-    block->index = (unsigned)place->index;
     block->raw = relay_json_value(reading->tree, node).text;
-    if (relay_json_type(reading->tree, nodes[B_CACHE]) == RELAY_JSON_OBJECT) {
-        block->mark = relay_json_value(reading->tree, nodes[B_CACHE]);
+    if (!reading->answer && !read_places(reading, nodes, place, block)) {
+        return false;
     }
     if (block->kind != RELAY_BLOCK_OPAQUE &&
         !relay_codec_extras(reading->translation, reading->tree, node, block_keys,
@@ -351,7 +372,8 @@ static bool read_block(relay_messages_reading_t *reading, relay_json_node_t node
                             &block->extras)) {
         return false;
     }
-    return read_body(reading, nodes, place, i < COUNT(types) ? types[i].treatment : KNOWN, block);
+    return read_body(reading, nodes, reading->answer ? place : block->place,
+                     i < COUNT(types) ? types[i].treatment : KNOWN, block);
 }
 
 bool relay_messages_read_content(relay_messages_reading_t *reading, relay_json_node_t content,
@@ -365,10 +387,12 @@ bool relay_messages_read_content(relay_messages_reading_t *reading, relay_json_n
     switch (relay_json_type(reading->tree, content)) {
     case RELAY_JSON_STRING:
         block = relay_codec_block(reading->translation, tail, RELAY_BLOCK_TEXT);
-        if (block != NULL) {
-            block->text = relay_json_content(reading->tree, content);
+        if (block == NULL) {
+            return false;
         }
-        return block != NULL;
+        block->text = relay_json_content(reading->tree, content);
+        block->place = relay_codec_keep(reading->translation, &place);
+        return block->place != NULL;
     case RELAY_JSON_ARRAY:
         break;
     case RELAY_JSON_ABSENT:

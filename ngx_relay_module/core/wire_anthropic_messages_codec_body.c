@@ -241,7 +241,7 @@ static bool leave_fields(relay_messages_writing_t *writing)
         !relay_span_eq(request->service_tier, RELAY_SPAN("default"))) {
         relay_codec_drop(translation, RELAY_FIELD_SERVICE_TIER);
     }
-    return relay_codec_leave(translation, request->extras, relay_span(NULL, 0), NULL);
+    return relay_codec_leave(translation, request->extras, NULL);
 }
 
 /* ---- stop sequences ------------------------------------------------------ */
@@ -277,26 +277,18 @@ static relay_span_t schema_of(const relay_tool_t *tool)
 static bool note_tool(relay_messages_writing_t *writing, const relay_tool_t *tool)
 {
     relay_translation_t *translation = writing->translation;
-    relay_span_t tools = translation->caller->fields[RELAY_FIELD_TOOLS];
-    relay_place_t place = {NULL, tools, (int)tool->index};
 
     if (given(tool->grammar)) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_GRAMMAR);
+        relay_codec_drop_in(translation, tool->place, RELAY_FIELD_TOOL_GRAMMAR);
     }
     if (tool->strict.type == RELAY_JSON_TRUE && has_flag(writing, RELAY_TARGET_NO_STRICT)) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_STRICT);
+        relay_codec_drop_in(translation, tool->place, RELAY_FIELD_TOOL_STRICT);
     }
-    if (tool->deferred) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_DEFERRED);
-    }
-    return relay_codec_leave(translation, tool->extras, tools, &place);
+    return relay_codec_leave_tool(translation, tool);
 }
 
 static bool put_tool(relay_messages_writing_t *writing, const relay_tool_t *tool)
 {
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_TOOLS],
-                           (int)tool->index};
-    relay_place_t place = {&outer, RELAY_SPAN("type"), RELAY_PLACE_NO_INDEX};
     relay_buf_t *out = writing->out;
 
     if (writing->own && tool->raw.len != 0) {
@@ -304,9 +296,7 @@ static bool put_tool(relay_messages_writing_t *writing, const relay_tool_t *tool
         return true;
     }
     if (tool->kind == RELAY_TOOL_OPAQUE) {
-        return relay_codec_refuse(
-            writing->translation, &place,
-            RELAY_SPAN("a tool of this type is not supported by the provider of this model"));
+        return relay_codec_refuse_tool(writing->translation, tool);
     }
     RELAY_PUT(out, "{\"name\":");
     relay_codec_put_string(out, relay_codec_tool_name(writing->translation, tool->scope, tool->name,

@@ -51,13 +51,14 @@ static bool read_message(relay_messages_reading_t *reading, relay_json_node_t no
     if (message == NULL) {
         return false;
     }
-    message->index = (unsigned)place->index;
+    message->place = relay_codec_keep(reading->translation, place);
     message->listed = relay_json_type(reading->tree, nodes[CONTENT]) == RELAY_JSON_ARRAY;
     blocks = &message->blocks;
     reading->system = role == RELAY_ROLE_SYSTEM;
-    return relay_codec_extras(reading->translation, reading->tree, node, keys, KEYS, NULL, 0,
+    return message->place != NULL &&
+           relay_codec_extras(reading->translation, reading->tree, node, keys, KEYS, NULL, 0,
                               &message->extras) &&
-           relay_messages_read_content(reading, nodes[CONTENT], place, RELAY_SPAN("content"),
+           relay_messages_read_content(reading, nodes[CONTENT], message->place, keys[CONTENT],
                                        &blocks);
 }
 
@@ -129,6 +130,19 @@ static bool is_own_tool(const relay_messages_reading_t *reading, const relay_jso
            relay_json_reads(reading->tree, nodes[T_TYPE], RELAY_SPAN("custom"));
 }
 
+static bool keep_tool(relay_messages_reading_t *reading, const relay_place_t *place,
+                      relay_tool_t *tool)
+{
+    relay_translation_t *translation = reading->translation;
+    const relay_place_t *kept = relay_codec_keep(translation, place);
+
+    tool->place = tool->kind == RELAY_TOOL_OPAQUE
+                      ? relay_codec_member(translation, kept, tool_keys[T_TYPE])
+                      : kept;
+    tool->mark_place = relay_codec_member(translation, kept, tool_keys[T_CACHE]);
+    return translation->error.code == RELAY_ERR_NONE;
+}
+
 static bool read_tool(relay_messages_reading_t *reading, relay_json_node_t node,
                       const relay_place_t *outer, relay_tool_t ***tail)
 {
@@ -142,7 +156,6 @@ static bool read_tool(relay_messages_reading_t *reading, relay_json_node_t node,
     if (tool == NULL) {
         return false;
     }
-    tool->index = (unsigned)outer->index;
     tool->raw = relay_json_value(reading->tree, node).text;
     tool->type = relay_json_content(reading->tree, nodes[T_TYPE]);
     tool->name = relay_json_content(reading->tree, nodes[T_NAME]);
@@ -153,6 +166,9 @@ static bool read_tool(relay_messages_reading_t *reading, relay_json_node_t node,
     tool->deferred = relay_json_type(reading->tree, nodes[T_DEFER]) == RELAY_JSON_TRUE;
     if (tool->name.len == 0) {
         return relay_codec_missing(reading->translation, &place);
+    }
+    if (!keep_tool(reading, outer, tool)) {
+        return false;
     }
     return tool->kind == RELAY_TOOL_OPAQUE ||
            relay_codec_extras(reading->translation, reading->tree, node, tool_keys, TOOL_KEYS, NULL,
@@ -208,8 +224,8 @@ static bool read_tool_choice(relay_messages_reading_t *reading, relay_json_node_
         choice->parallel = (relay_json_value_t){RELAY_JSON_FALSE, RELAY_SPAN("false")};
     }
     if (choice->mode != RELAY_CHOICE_NAMED) {
-        return relay_codec_leave_rest(reading->translation, reading->tree, node, keys, KEYS,
-                                      RELAY_SPAN("tool_choice"));
+        return relay_codec_leave_rest_of(reading->translation, reading->tree, node, keys, KEYS,
+                                         RELAY_SPAN("tool_choice"));
     }
     if (relay_json_content(reading->tree, nodes[NAME]).len == 0) {
         return relay_codec_refuse_field(reading->translation, RELAY_FIELD_TOOL_CHOICE,
@@ -271,8 +287,8 @@ static bool read_thinking(relay_messages_reading_t *reading, relay_json_node_t n
     if (nodes[TYPE] == RELAY_JSON_NOWHERE) {
         return true;
     }
-    if (!relay_codec_leave_rest(reading->translation, reading->tree, node, keys, KEYS,
-                                request_keys[R_THINKING])) {
+    if (!relay_codec_leave_rest_of(reading->translation, reading->tree, node, keys, KEYS,
+                                   request_keys[R_THINKING])) {
         return false;
     }
     if (relay_json_reads(reading->tree, nodes[TYPE], RELAY_SPAN("disabled"))) {
@@ -351,6 +367,10 @@ static bool read_output(relay_messages_reading_t *reading, const relay_json_node
             reading->translation, RELAY_FIELD_EFFORT,
             RELAY_SPAN("Input should be 'low', 'medium', 'high', 'xhigh' or 'max'"));
     }
+    if (inner[FORMAT] == RELAY_JSON_NOWHERE && nodes[R_OUTPUT_FORMAT] != RELAY_JSON_NOWHERE &&
+        !relay_codec_say(reading->translation, RELAY_FIELD_FORMAT, request_keys[R_OUTPUT_FORMAT])) {
+        return false;
+    }
     return read_format(reading, nodes[R_OUTPUT_FORMAT], &request->format) &&
            read_format(reading, inner[FORMAT], &request->format) &&
            read_output_extras(reading, nodes[R_OUTPUT_CONFIG], keys, KEYS, request);
@@ -364,8 +384,8 @@ static bool read_metadata(relay_messages_reading_t *reading, relay_json_node_t n
 
     relay_json_pick(reading->tree, node, keys, 1, &user);
     request->user = relay_json_content(reading->tree, user);
-    return relay_codec_leave_rest(reading->translation, reading->tree, node, keys, 1,
-                                  request_keys[R_METADATA]);
+    return relay_codec_leave_rest_of(reading->translation, reading->tree, node, keys, 1,
+                                     request_keys[R_METADATA]);
 }
 
 static bool read_number(relay_messages_reading_t *reading, relay_json_node_t node,

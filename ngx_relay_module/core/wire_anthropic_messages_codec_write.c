@@ -32,16 +32,6 @@ static side_t side_of(const relay_messages_writing_t *writing, const relay_messa
     return message->role == RELAY_ROLE_ASSISTANT ? SIDE_ASSISTANT : SIDE_USER;
 }
 
-static bool refuse_block(relay_messages_writing_t *writing, const relay_message_t *message,
-                         const relay_block_t *block, relay_span_t why)
-{
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-    relay_place_t place = {&outer, RELAY_SPAN("content"), (int)block->index};
-
-    return relay_codec_refuse(writing->translation, &place, why);
-}
-
 /* ---- what is left of a block --------------------------------------------- */
 
 /* Only thinking that its provider has signed may go back. */
@@ -138,21 +128,21 @@ static void put_source(relay_buf_t *out, const relay_media_t *media)
     RELAY_PUT(out, "}");
 }
 
-static bool put_image(relay_messages_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block)
+static bool put_image(relay_messages_writing_t *writing, const relay_block_t *block)
 {
     const relay_media_t *media = &block->media;
 
     if (media->source == RELAY_SOURCE_FILE) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("files are not known to the provider of this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("files are not known to the provider of this model"));
     }
     if (media->source == RELAY_SOURCE_BASE64 && !known_image(media->media_type)) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("an image must be PNG, JPEG, GIF or WebP"));
+        return relay_codec_refuse_block(writing->translation, block,
+                                        RELAY_SPAN("an image must be PNG, JPEG, GIF or WebP"));
     }
     if (media->detail.len != 0 && !relay_span_eq(media->detail, RELAY_SPAN("auto"))) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_DETAIL);
+        relay_codec_drop_in(writing->translation, block->place, RELAY_FIELD_DETAIL);
     }
     RELAY_PUT(writing->out, "{\"type\":\"image\",");
     put_source(writing->out, media);
@@ -162,15 +152,14 @@ static bool put_image(relay_messages_writing_t *writing, const relay_message_t *
 }
 
 /* A text file that came as base64 goes on as text. */
-static bool put_text_document(relay_messages_writing_t *writing, const relay_message_t *message,
-                              const relay_block_t *block)
+static bool put_text_document(relay_messages_writing_t *writing, const relay_block_t *block)
 {
     relay_span_t text = relay_codec_base64_text(writing->translation, block->media.data);
     relay_buf_t *out = writing->out;
 
     if (text.len == 0 || relay_utf8_valid(text) != text.len) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("the data is not text in base64 and UTF-8"));
+        return relay_codec_refuse_block(writing->translation, block,
+                                        RELAY_SPAN("the data is not text in base64 and UTF-8"));
     }
     RELAY_PUT(out, "{\"type\":\"document\",\"source\":{\"type\":\"text\",\"media_type\":"
                    "\"text/plain\",\"data\":");
@@ -182,25 +171,26 @@ static bool put_text_document(relay_messages_writing_t *writing, const relay_mes
     return true;
 }
 
-static bool put_document(relay_messages_writing_t *writing, const relay_message_t *message,
-                         const relay_block_t *block)
+static bool put_document(relay_messages_writing_t *writing, const relay_block_t *block)
 {
     relay_media_t media = block->media;
     bool pdf = relay_span_eq(media.media_type, RELAY_SPAN("application/pdf"));
 
     if (media.source == RELAY_SOURCE_FILE || media.source == RELAY_SOURCE_BLOCKS) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("a document has to be in the request itself for the "
-                                       "provider of this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("a document has to be in the request itself for the "
+                       "provider of this model"));
     }
     if (media.source == RELAY_SOURCE_BASE64 &&
         relay_span_starts(media.media_type, RELAY_SPAN("text/"))) {
-        return put_text_document(writing, message, block);
+        return put_text_document(writing, block);
     }
     if (media.source == RELAY_SOURCE_BASE64 && !pdf) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("a document must be PDF or text for the provider of this "
-                                       "model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("a document must be PDF or text for the provider of this "
+                       "model"));
     }
     if (media.source == RELAY_SOURCE_TEXT && media.media_type.len == 0) {
         media.media_type = RELAY_SPAN("text/plain");
@@ -229,18 +219,16 @@ static bool put_call(relay_messages_writing_t *writing, const relay_block_t *blo
     if (call->free_text) {
         relay_codec_put_wrapped(out, call->arguments.text);
     } else if (!relay_codec_put_input(translation, out, &call->arguments)) {
-        relay_codec_change(translation, RELAY_FIELD_CALLS);
+        relay_codec_change_at(translation, block->place);
     }
     put_mark(writing, block->mark);
     RELAY_PUT(out, "}");
     return true;
 }
 
-static bool put_block(relay_messages_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block, bool *first);
+static bool put_block(relay_messages_writing_t *writing, const relay_block_t *block, bool *first);
 
-static bool put_result(relay_messages_writing_t *writing, const relay_message_t *message,
-                       const relay_block_t *block)
+static bool put_result(relay_messages_writing_t *writing, const relay_block_t *block)
 {
     relay_buf_t *out = writing->out;
     bool first = true;
@@ -251,7 +239,7 @@ static bool put_result(relay_messages_writing_t *writing, const relay_message_t 
     if (any_in(writing, block->content)) {
         RELAY_PUT(out, ",\"content\":[");
         for (const relay_block_t *inner = block->content; inner != NULL; inner = inner->next) {
-            if (remains(writing, inner) && !put_block(writing, message, inner, &first)) {
+            if (remains(writing, inner) && !put_block(writing, inner, &first)) {
                 return false;
             }
         }
@@ -284,68 +272,65 @@ static void note_lost(relay_messages_writing_t *writing, const relay_block_t *bl
     switch (block->kind) {
     case RELAY_BLOCK_THINKING:
     case RELAY_BLOCK_REDACTED:
-        relay_codec_drop(writing->translation, RELAY_FIELD_REASONING_HISTORY);
+        relay_codec_drop_at(writing->translation, block->thought_place);
         break;
     case RELAY_BLOCK_OPAQUE:
-        relay_codec_drop(writing->translation, RELAY_FIELD_BLOCK);
+        relay_codec_drop_at(writing->translation, block->place);
         break;
     default:
         break; /* blank text says nothing */
     }
 }
 
-static bool put_opaque(relay_messages_writing_t *writing, const relay_message_t *message,
-                       const relay_block_t *block, bool *first)
+static bool put_opaque(relay_messages_writing_t *writing, const relay_block_t *block, bool *first)
 {
     if (block->content == NULL) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("content of this type is not supported by the provider of "
-                                       "this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("content of this type is not supported by the provider of "
+                       "this model"));
     }
-    relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
+    relay_codec_change_at(writing->translation, block->place);
     for (const relay_block_t *inner = block->content; inner != NULL; inner = inner->next) {
-        if (remains(writing, inner) && !put_block(writing, message, inner, first)) {
+        if (remains(writing, inner) && !put_block(writing, inner, first)) {
             return false;
         }
     }
     return true;
 }
 
-static bool put_kind(relay_messages_writing_t *writing, const relay_message_t *message,
-                     const relay_block_t *block)
+static bool put_kind(relay_messages_writing_t *writing, const relay_block_t *block)
 {
     switch (block->kind) {
     case RELAY_BLOCK_TEXT:
     case RELAY_BLOCK_REFUSAL:
-        if (block->citations != NULL) {
-            relay_codec_drop(writing->translation, RELAY_FIELD_CITATIONS);
-        }
+        relay_codec_drop_citations(writing->translation, block);
         put_text(writing, block->text, block->mark);
         return true;
     case RELAY_BLOCK_IMAGE:
-        return put_image(writing, message, block);
+        return put_image(writing, block);
     case RELAY_BLOCK_DOCUMENT:
-        return put_document(writing, message, block);
+        return put_document(writing, block);
     case RELAY_BLOCK_TOOL_CALL:
         return put_call(writing, block);
     case RELAY_BLOCK_TOOL_RESULT:
-        return put_result(writing, message, block);
+        return put_result(writing, block);
     case RELAY_BLOCK_THINKING:
     case RELAY_BLOCK_REDACTED:
         put_thinking(writing, block);
         return true;
     default:
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("content of this type is not supported by the provider of "
-                                       "this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("content of this type is not supported by the provider of "
+                       "this model"));
     }
 }
 
-static bool put_block(relay_messages_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block, bool *first)
+static bool put_block(relay_messages_writing_t *writing, const relay_block_t *block, bool *first)
 {
     if (block->kind == RELAY_BLOCK_OPAQUE && !writing->own) {
-        return put_opaque(writing, message, block, first);
+        return put_opaque(writing, block, first);
     }
     relay_buf_put(writing->out, *first ? RELAY_SPAN("") : RELAY_SPAN(","));
     *first = false;
@@ -353,7 +338,7 @@ static bool put_block(relay_messages_writing_t *writing, const relay_message_t *
         relay_buf_put(writing->out, block->raw);
         return true;
     }
-    return put_kind(writing, message, block);
+    return put_kind(writing, block);
 }
 
 /* ---- turns --------------------------------------------------------------- */
@@ -366,7 +351,7 @@ static bool put_marked_system(relay_messages_writing_t *writing, const relay_mes
             continue;
         }
         if (block->kind != RELAY_BLOCK_TEXT) { /* media has its place in a turn of the user */
-            if (!put_block(writing, message, block, first)) {
+            if (!put_block(writing, block, first)) {
                 return false;
             }
             continue;
@@ -393,7 +378,7 @@ static bool put_some(relay_messages_writing_t *writing, const relay_message_t *m
         }
         if (!remains(writing, block)) {
             note_lost(writing, block);
-        } else if (!put_block(writing, message, block, first)) {
+        } else if (!put_block(writing, block, first)) {
             return false;
         }
     }

@@ -44,20 +44,15 @@ void relay_converse_read_event(relay_reader_t *reader, const relay_sse_item_t *i
 /* "system":[…], and "messages":[…], the first only if there is something in it. */
 bool relay_converse_write_messages(relay_converse_writing_t *writing);
 
-/* The format has no such content. Always false. */
-bool relay_converse_refuse_block(relay_converse_writing_t *writing, const relay_message_t *message,
-                                 const relay_block_t *block, relay_span_t why);
-
 /* {"image":…} or {"document":…} */
-bool relay_converse_put_media(relay_converse_writing_t *writing, const relay_message_t *message,
-                              const relay_block_t *block);
+bool relay_converse_put_media(relay_converse_writing_t *writing, const relay_block_t *block);
 
 /* The media type of an image in an answer, by the format's word for it. */
 relay_span_t relay_converse_image_type(relay_span_t format);
 
-/* {"cachePoint":…} for a marker that says something, with `before` in front. */
+/* {"cachePoint":…} for a marker that says something, at place, with `before` in front. */
 void relay_converse_put_mark(relay_converse_writing_t *writing, relay_span_t before,
-                             relay_json_value_t mark);
+                             relay_json_value_t mark, const relay_place_t *place);
 
 /* Stop reasons; END for a word that is not known, UNSET for none. */
 relay_stop_t relay_converse_stop(relay_span_t word);

@@ -211,33 +211,23 @@ static relay_span_t schema_of(const relay_tool_t *tool)
 static bool note_tool(relay_converse_writing_t *writing, const relay_tool_t *tool)
 {
     relay_translation_t *translation = writing->translation;
-    relay_span_t tools = translation->caller->fields[RELAY_FIELD_TOOLS];
-    relay_place_t place = {NULL, tools, (int)tool->index};
 
     if (given(tool->grammar)) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_GRAMMAR);
-    }
-    if (tool->deferred) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_DEFERRED);
+        relay_codec_drop_in(translation, tool->place, RELAY_FIELD_TOOL_GRAMMAR);
     }
     if (tool->strict.type == RELAY_JSON_TRUE &&
         relay_converse_flag(writing, RELAY_TARGET_NO_STRICT)) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_STRICT);
+        relay_codec_drop_in(translation, tool->place, RELAY_FIELD_TOOL_STRICT);
     }
-    return relay_codec_leave(translation, tool->extras, tools, &place);
+    return relay_codec_leave_tool(translation, tool);
 }
 
 static bool put_tool(relay_converse_writing_t *writing, const relay_tool_t *tool)
 {
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_TOOLS],
-                           (int)tool->index};
-    relay_place_t place = {&outer, RELAY_SPAN("type"), RELAY_PLACE_NO_INDEX};
     relay_buf_t *out = writing->out;
 
     if (tool->kind == RELAY_TOOL_OPAQUE) {
-        return relay_codec_refuse(
-            writing->translation, &place,
-            RELAY_SPAN("a tool of this type is not supported by the provider of this model"));
+        return relay_codec_refuse_tool(writing->translation, tool);
     }
     RELAY_PUT(out, "{\"toolSpec\":{\"name\":");
     relay_codec_put_string(out, relay_codec_tool_name(writing->translation, tool->scope, tool->name,
@@ -252,7 +242,7 @@ static bool put_tool(relay_converse_writing_t *writing, const relay_tool_t *tool
         RELAY_PUT(out, ",\"strict\":true");
     }
     RELAY_PUT(out, "}}");
-    relay_converse_put_mark(writing, RELAY_SPAN(","), tool->mark);
+    relay_converse_put_mark(writing, RELAY_SPAN(","), tool->mark, tool->mark_place);
     return note_tool(writing, tool);
 }
 
@@ -271,13 +261,13 @@ static bool is_allowed(const relay_tool_choice_t *choice, const relay_tool_t *to
 }
 
 /* The first call in the history, or NULL. */
-static const relay_call_t *first_call(const relay_request_t *request)
+static const relay_block_t *first_call(const relay_request_t *request)
 {
     for (const relay_message_t *message = request->messages; message != NULL;
          message = message->next) {
         for (const relay_block_t *block = message->blocks; block != NULL; block = block->next) {
             if (block->kind == RELAY_BLOCK_TOOL_CALL) {
-                return &block->call;
+                return block;
             }
         }
     }
@@ -286,15 +276,17 @@ static const relay_call_t *first_call(const relay_request_t *request)
 
 /* Calls in the history are refused where there are no tools: the first one's tool
  * stands for them. */
-static void put_stand_in(relay_converse_writing_t *writing, const relay_call_t *call)
+static void put_stand_in(relay_converse_writing_t *writing, const relay_block_t *block)
 {
+    const relay_call_t *call = &block->call;
+
     RELAY_PUT(writing->out, ",\"toolConfig\":{\"tools\":[{\"toolSpec\":{\"name\":");
     relay_codec_put_string(writing->out,
                            relay_codec_tool_name(writing->translation, call->scope, call->name,
                                                  call->free_text, RELAY_CONVERSE_NAME_MAX));
     RELAY_PUT(writing->out, ",\"description\":\"Not available any more.\","
                             "\"inputSchema\":{\"json\":{\"type\":\"object\"}}}}]}");
-    relay_codec_change(writing->translation, RELAY_FIELD_CALLS);
+    relay_codec_change_at(writing->translation, block->place);
 }
 
 /* There is no word for "none": the tools are left out, or shown without a choice if
@@ -334,7 +326,7 @@ static bool put_choice(relay_converse_writing_t *writing, const relay_tool_choic
 static bool put_tools(relay_converse_writing_t *writing)
 {
     const relay_request_t *request = writing->request;
-    const relay_call_t *call = first_call(request);
+    const relay_block_t *call = first_call(request);
     bool hidden = request->tool_choice.mode == RELAY_CHOICE_NONE && call == NULL, any = false;
 
     for (const relay_tool_t *tool = request->tools; tool != NULL && !hidden; tool = tool->next) {
@@ -496,7 +488,7 @@ static bool leave_hints(relay_converse_writing_t *writing)
     if (request->user.len != 0) {
         relay_codec_drop(translation, RELAY_FIELD_USER);
     }
-    return relay_codec_leave(translation, request->extras, relay_span(NULL, 0), NULL);
+    return relay_codec_leave(translation, request->extras, NULL);
 }
 
 /* What would change the answer is refused, hints are dropped by name. */

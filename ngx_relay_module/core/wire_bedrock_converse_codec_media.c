@@ -57,24 +57,23 @@ relay_span_t relay_converse_image_type(relay_span_t format)
 
 /* ---- images -------------------------------------------------------------- */
 
-static bool put_image(relay_converse_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block)
+static bool put_image(relay_converse_writing_t *writing, const relay_block_t *block)
 {
     relay_span_t format = format_of(images, COUNT(images), block->media.media_type);
     relay_buf_t *out = writing->out;
 
     if (block->media.source != RELAY_SOURCE_BASE64) {
-        return relay_converse_refuse_block(
-            writing, message, block,
+        return relay_codec_refuse_block(
+            writing->translation, block,
             RELAY_SPAN("an image has to be in the request itself, in base64, for the provider of "
                        "this model"));
     }
     if (format.len == 0) {
-        return relay_converse_refuse_block(writing, message, block,
-                                           RELAY_SPAN("an image must be PNG, JPEG, GIF or WebP"));
+        return relay_codec_refuse_block(writing->translation, block,
+                                        RELAY_SPAN("an image must be PNG, JPEG, GIF or WebP"));
     }
     if (block->media.detail.len != 0 && !relay_span_eq(block->media.detail, RELAY_SPAN("auto"))) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_DETAIL);
+        relay_codec_drop_in(writing->translation, block->place, RELAY_FIELD_DETAIL);
     }
     RELAY_PUT(out, "{\"image\":{\"format\":");
     relay_codec_put_string(out, format);
@@ -109,8 +108,9 @@ static relay_span_t stem(relay_span_t name)
  * Letters, digits, brackets and single hyphens are all that a name may have, and no
  * two may be the same: so each gets its number.
  */
-static void put_name(relay_converse_writing_t *writing, relay_span_t given)
+static void put_name(relay_converse_writing_t *writing, const relay_block_t *block)
 {
+    relay_span_t given = block->media.name;
     relay_span_t name = stem(relay_codec_plain(writing->translation, given));
     relay_buf_t *out = writing->out;
     bool hyphen = true, any = false;
@@ -132,21 +132,20 @@ static void put_name(relay_converse_writing_t *writing, relay_span_t given)
     relay_buf_put_u64(out, ++writing->documents);
     RELAY_PUT(out, "\"");
     if (given.len != 0) {
-        relay_codec_change(writing->translation, RELAY_FIELD_FILENAME);
+        relay_codec_change_in(writing->translation, block->place, RELAY_FIELD_FILENAME);
     }
 }
 
 /* Documents made of blocks: of text alone. */
-static bool put_blocks(relay_converse_writing_t *writing, const relay_message_t *message,
-                       const relay_block_t *block)
+static bool put_blocks(relay_converse_writing_t *writing, const relay_block_t *block)
 {
     bool any = false;
 
     RELAY_PUT(writing->out, "\"content\":[");
     for (const relay_block_t *inner = block->content; inner != NULL; inner = inner->next) {
         if (inner->kind != RELAY_BLOCK_TEXT) {
-            return relay_converse_refuse_block(
-                writing, message, block,
+            return relay_codec_refuse_block(
+                writing->translation, block,
                 RELAY_SPAN("a document may only hold text for the provider of this model"));
         }
         relay_buf_put(writing->out, any ? RELAY_SPAN(",{\"text\":") : RELAY_SPAN("{\"text\":"));
@@ -158,8 +157,7 @@ static bool put_blocks(relay_converse_writing_t *writing, const relay_message_t 
     return true;
 }
 
-static bool put_source(relay_converse_writing_t *writing, const relay_message_t *message,
-                       const relay_block_t *block)
+static bool put_source(relay_converse_writing_t *writing, const relay_block_t *block)
 {
     switch (block->media.source) {
     case RELAY_SOURCE_BASE64:
@@ -171,12 +169,11 @@ static bool put_source(relay_converse_writing_t *writing, const relay_message_t 
         relay_codec_put_string(writing->out, block->media.data);
         return true;
     default:
-        return put_blocks(writing, message, block);
+        return put_blocks(writing, block);
     }
 }
 
-static bool put_document(relay_converse_writing_t *writing, const relay_message_t *message,
-                         const relay_block_t *block)
+static bool put_document(relay_converse_writing_t *writing, const relay_block_t *block)
 {
     const relay_media_t *media = &block->media;
     relay_span_t format = media->source == RELAY_SOURCE_BASE64
@@ -184,22 +181,22 @@ static bool put_document(relay_converse_writing_t *writing, const relay_message_
                               : RELAY_SPAN("txt");
 
     if (media->source == RELAY_SOURCE_FILE || media->source == RELAY_SOURCE_URL) {
-        return relay_converse_refuse_block(
-            writing, message, block,
+        return relay_codec_refuse_block(
+            writing->translation, block,
             RELAY_SPAN("a document has to be in the request itself for the provider of this "
                        "model"));
     }
     if (format.len == 0) {
-        return relay_converse_refuse_block(
-            writing, message, block,
+        return relay_codec_refuse_block(
+            writing->translation, block,
             RELAY_SPAN("a document must be PDF, text, CSV, HTML, Markdown, Word or Excel for the "
                        "provider of this model"));
     }
     RELAY_PUT(writing->out, "{\"document\":{\"format\":");
     relay_codec_put_string(writing->out, format);
-    put_name(writing, media->name);
+    put_name(writing, block);
     RELAY_PUT(writing->out, ",\"source\":{");
-    if (!put_source(writing, message, block)) {
+    if (!put_source(writing, block)) {
         return false;
     }
     RELAY_PUT(writing->out, "}");
@@ -208,9 +205,8 @@ static bool put_document(relay_converse_writing_t *writing, const relay_message_
     return true;
 }
 
-bool relay_converse_put_media(relay_converse_writing_t *writing, const relay_message_t *message,
-                              const relay_block_t *block)
+bool relay_converse_put_media(relay_converse_writing_t *writing, const relay_block_t *block)
 {
-    return block->kind == RELAY_BLOCK_IMAGE ? put_image(writing, message, block)
-                                            : put_document(writing, message, block);
+    return block->kind == RELAY_BLOCK_IMAGE ? put_image(writing, block)
+                                            : put_document(writing, block);
 }

@@ -24,16 +24,6 @@ static bool is_assistant(const relay_message_t *message)
     return message->role == RELAY_ROLE_ASSISTANT;
 }
 
-bool relay_converse_refuse_block(relay_converse_writing_t *writing, const relay_message_t *message,
-                                 const relay_block_t *block, relay_span_t why)
-{
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-    relay_place_t place = {&outer, RELAY_SPAN("content"), (int)block->index};
-
-    return relay_codec_refuse(writing->translation, &place, why);
-}
-
 /* ---- what is left of a block --------------------------------------------- */
 
 /* The models that sign are the same here as at their maker's own service, and take
@@ -78,10 +68,10 @@ static void note_lost(relay_converse_writing_t *writing, const relay_block_t *bl
     switch (block->kind) {
     case RELAY_BLOCK_THINKING:
     case RELAY_BLOCK_REDACTED:
-        relay_codec_drop(writing->translation, RELAY_FIELD_REASONING_HISTORY);
+        relay_codec_drop_at(writing->translation, block->thought_place);
         break;
     case RELAY_BLOCK_OPAQUE:
-        relay_codec_drop(writing->translation, RELAY_FIELD_BLOCK);
+        relay_codec_drop_at(writing->translation, block->place);
         break;
     default:
         break; /* blank text says nothing */
@@ -96,7 +86,7 @@ static bool is_mark(relay_json_value_t mark)
 }
 
 void relay_converse_put_mark(relay_converse_writing_t *writing, relay_span_t before,
-                             relay_json_value_t mark)
+                             relay_json_value_t mark, const relay_place_t *place)
 {
     static const relay_span_t key = RELAY_SPAN_INIT("ttl");
     relay_json_value_t ttl = {RELAY_JSON_ABSENT, {NULL, 0}};
@@ -105,7 +95,7 @@ void relay_converse_put_mark(relay_converse_writing_t *writing, relay_span_t bef
         return;
     }
     if ((writing->translation->target.refused & RELAY_REFUSED(RELAY_FIELD_MARK)) != 0) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_MARK);
+        relay_codec_drop_at(writing->translation, place);
         return;
     }
     if (mark.type == RELAY_JSON_OBJECT) {
@@ -120,24 +110,23 @@ void relay_converse_put_mark(relay_converse_writing_t *writing, relay_span_t bef
 }
 
 /* A result cannot hold a marker: one inside it counts for the whole. */
-static relay_json_value_t mark_of(const relay_block_t *block)
+static void put_mark_of(relay_converse_writing_t *writing, const relay_block_t *block)
 {
-    relay_json_value_t mark = block->mark;
+    const relay_block_t *marked = is_mark(block->mark) ? block : block->content;
 
-    for (const relay_block_t *inner = block->content; inner != NULL && !is_mark(mark);
-         inner = inner->next) {
-        mark = inner->mark;
+    while (marked != NULL && !is_mark(marked->mark)) {
+        marked = marked->next;
     }
-    return mark;
+    if (marked != NULL) {
+        relay_converse_put_mark(writing, RELAY_SPAN(","), marked->mark, marked->mark_place);
+    }
 }
 
 /* ---- blocks -------------------------------------------------------------- */
 
 static void put_text(relay_converse_writing_t *writing, const relay_block_t *block)
 {
-    if (block->citations != NULL) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_CITATIONS);
-    }
+    relay_codec_drop_citations(writing->translation, block);
     RELAY_PUT(writing->out, "{\"text\":");
     relay_codec_put_string(writing->out, block->text);
     RELAY_PUT(writing->out, "}");
@@ -158,22 +147,20 @@ static bool put_call(relay_converse_writing_t *writing, const relay_block_t *blo
     if (call->free_text) {
         relay_codec_put_wrapped(out, call->arguments.text);
     } else if (!relay_codec_put_input(translation, out, &call->arguments)) {
-        relay_codec_change(translation, RELAY_FIELD_CALLS);
+        relay_codec_change_at(translation, block->place);
     }
     RELAY_PUT(out, "}}");
     return true;
 }
 
-static bool put_block(relay_converse_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block, bool *first);
+static bool put_block(relay_converse_writing_t *writing, const relay_block_t *block, bool *first);
 
-static bool put_inner(relay_converse_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block, bool *first)
+static bool put_inner(relay_converse_writing_t *writing, const relay_block_t *block, bool *first)
 {
     for (const relay_block_t *inner = block->content; inner != NULL; inner = inner->next) {
         if (!remains(inner)) {
             note_lost(writing, inner);
-        } else if (!put_block(writing, message, inner, first)) {
+        } else if (!put_block(writing, inner, first)) {
             return false;
         }
     }
@@ -181,8 +168,7 @@ static bool put_inner(relay_converse_writing_t *writing, const relay_message_t *
 }
 
 /* That a result is good goes unsaid: only some models take the field. */
-static bool put_result(relay_converse_writing_t *writing, const relay_message_t *message,
-                       const relay_block_t *block)
+static bool put_result(relay_converse_writing_t *writing, const relay_block_t *block)
 {
     relay_buf_t *out = writing->out;
     bool first = true;
@@ -191,7 +177,7 @@ static bool put_result(relay_converse_writing_t *writing, const relay_message_t 
     relay_codec_put_string(
         out, relay_codec_call_id(writing->translation, block->call.id, RELAY_CONVERSE_ID_MAX));
     RELAY_PUT(out, ",\"content\":[");
-    if (!put_inner(writing, message, block, &first)) {
+    if (!put_inner(writing, block, &first)) {
         return false;
     }
     relay_buf_put(out,
@@ -216,8 +202,7 @@ static void put_thinking(relay_converse_writing_t *writing, const relay_block_t 
     RELAY_PUT(out, "}}}");
 }
 
-static bool put_kind(relay_converse_writing_t *writing, const relay_message_t *message,
-                     const relay_block_t *block)
+static bool put_kind(relay_converse_writing_t *writing, const relay_block_t *block)
 {
     switch (block->kind) {
     case RELAY_BLOCK_TEXT:
@@ -226,33 +211,32 @@ static bool put_kind(relay_converse_writing_t *writing, const relay_message_t *m
         return true;
     case RELAY_BLOCK_IMAGE:
     case RELAY_BLOCK_DOCUMENT:
-        return relay_converse_put_media(writing, message, block);
+        return relay_converse_put_media(writing, block);
     case RELAY_BLOCK_TOOL_CALL:
         return put_call(writing, block);
     case RELAY_BLOCK_TOOL_RESULT:
-        return put_result(writing, message, block);
+        return put_result(writing, block);
     case RELAY_BLOCK_THINKING:
     case RELAY_BLOCK_REDACTED:
         put_thinking(writing, block);
         return true;
     default:
-        return relay_converse_refuse_block(
-            writing, message, block,
+        return relay_codec_refuse_block(
+            writing->translation, block,
             RELAY_SPAN("content of this type is not supported by the provider of this model"));
     }
 }
 
 /* What only another format knows goes as what says the same, if anything does. */
-static bool put_block(relay_converse_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block, bool *first)
+static bool put_block(relay_converse_writing_t *writing, const relay_block_t *block, bool *first)
 {
     if (block->kind == RELAY_BLOCK_OPAQUE && block->content != NULL) {
-        relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
-        return put_inner(writing, message, block, first);
+        relay_codec_change_at(writing->translation, block->place);
+        return put_inner(writing, block, first);
     }
     relay_buf_put(writing->out, *first ? RELAY_SPAN("") : RELAY_SPAN(","));
     *first = false;
-    return put_kind(writing, message, block);
+    return put_kind(writing, block);
 }
 
 /* ---- turns --------------------------------------------------------------- */
@@ -265,7 +249,7 @@ static bool put_marked_system(relay_converse_writing_t *writing, const relay_mes
             continue;
         }
         if (block->kind != RELAY_BLOCK_TEXT) { /* media has its place in a turn of the user */
-            if (!put_block(writing, message, block, first)) {
+            if (!put_block(writing, block, first)) {
                 return false;
             }
             continue;
@@ -275,7 +259,7 @@ static bool put_marked_system(relay_converse_writing_t *writing, const relay_mes
         RELAY_PUT(writing->out, "{\"text\":\"<system>\\n");
         relay_buf_put(writing->out, block->text);
         RELAY_PUT(writing->out, "\\n</system>\"}");
-        relay_converse_put_mark(writing, RELAY_SPAN(","), block->mark);
+        relay_converse_put_mark(writing, RELAY_SPAN(","), block->mark, block->mark_place);
     }
     relay_codec_change(writing->translation, RELAY_FIELD_SYSTEM);
     return true;
@@ -293,11 +277,11 @@ static bool put_some(relay_converse_writing_t *writing, const relay_message_t *m
             note_lost(writing, block);
             continue;
         }
-        if (!put_block(writing, message, block, first)) {
+        if (!put_block(writing, block, first)) {
             return false;
         }
         if (!*first) {
-            relay_converse_put_mark(writing, RELAY_SPAN(","), mark_of(block));
+            put_mark_of(writing, block);
         }
     }
     return true;

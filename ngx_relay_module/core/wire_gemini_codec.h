@@ -72,7 +72,12 @@ void relay_gemini_pick(const relay_json_tree_t *tree, relay_json_node_t node,
 size_t relay_gemini_key(const relay_json_tree_t *tree, relay_json_node_t key,
                         const relay_span_t *keys, size_t nkeys);
 
-/* The elements of a list; of anything else that value alone. */
+/* The name of a member by its value, as it is spelt. */
+relay_span_t relay_gemini_spelt(const relay_json_tree_t *tree, relay_json_node_t node);
+
+/* The elements of a list; of anything else that value alone, and that is at no index:
+ * relay_gemini_step is what each adds to it, from RELAY_PLACE_NO_INDEX on. */
+int relay_gemini_step(const relay_json_tree_t *tree, relay_json_node_t list);
 relay_json_node_t relay_gemini_first(const relay_json_tree_t *tree, relay_json_node_t list);
 relay_json_node_t relay_gemini_next(const relay_json_tree_t *tree, relay_json_node_t list,
                                     relay_json_node_t element);

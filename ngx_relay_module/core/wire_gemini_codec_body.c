@@ -55,32 +55,20 @@ static bool put_parameters(relay_gemini_writing_t *writing, const relay_tool_t *
 static bool note_tool(relay_gemini_writing_t *writing, const relay_tool_t *tool)
 {
     relay_translation_t *translation = writing->translation;
-    relay_span_t tools = translation->caller->fields[RELAY_FIELD_TOOLS];
-    relay_place_t place = {NULL, tools, (int)tool->index};
 
-    if (given(tool->mark) && tool->mark.type != RELAY_JSON_NULL) {
-        relay_codec_drop(translation, RELAY_FIELD_MARK);
-    }
+    relay_codec_drop_mark(translation, tool->mark, tool->mark_place);
     if (given(tool->grammar)) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_GRAMMAR);
+        relay_codec_drop_in(translation, tool->place, RELAY_FIELD_TOOL_GRAMMAR);
     }
-    if (tool->deferred) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_DEFERRED);
-    }
-    return relay_codec_leave(translation, tool->extras, tools, &place);
+    return relay_codec_leave_tool(translation, tool);
 }
 
 static bool put_tool(relay_gemini_writing_t *writing, const relay_tool_t *tool)
 {
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_TOOLS],
-                           (int)tool->index};
-    relay_place_t place = {&outer, RELAY_SPAN("type"), RELAY_PLACE_NO_INDEX};
     relay_buf_t *out = writing->out;
 
     if (tool->kind == RELAY_TOOL_OPAQUE) {
-        return relay_codec_refuse(
-            writing->translation, &place,
-            RELAY_SPAN("a tool of this type is not supported by the provider of this model"));
+        return relay_codec_refuse_tool(writing->translation, tool);
     }
     RELAY_PUT(out, "{\"name\":");
     relay_codec_put_string(out, relay_codec_tool_name(writing->translation, tool->scope, tool->name,
@@ -131,7 +119,7 @@ static bool wants_valid(relay_gemini_writing_t *writing)
             if (!has_flag(writing, RELAY_TARGET_NO_STRICT)) {
                 return true;
             }
-            relay_codec_drop(writing->translation, RELAY_FIELD_TOOL_STRICT);
+            relay_codec_drop_in(writing->translation, tool->place, RELAY_FIELD_TOOL_STRICT);
         }
     }
     return false;
@@ -479,7 +467,7 @@ static bool leave_fields(relay_gemini_writing_t *writing)
         !relay_span_eq(request->service_tier, RELAY_SPAN("default"))) {
         relay_codec_drop(translation, RELAY_FIELD_SERVICE_TIER);
     }
-    return relay_codec_leave(translation, request->extras, relay_span(NULL, 0), NULL);
+    return relay_codec_leave(translation, request->extras, NULL);
 }
 
 static bool put_config(relay_gemini_writing_t *writing)

@@ -60,6 +60,11 @@ void relay_gemini_pick(const relay_json_tree_t *tree, relay_json_node_t node,
     }
 }
 
+relay_span_t relay_gemini_spelt(const relay_json_tree_t *tree, relay_json_node_t node)
+{
+    return relay_json_content(tree, node - 1);
+}
+
 relay_json_value_t relay_gemini_given(const relay_json_tree_t *tree, relay_json_node_t node)
 {
     return relay_json_type(tree, node) == RELAY_JSON_NULL
@@ -79,6 +84,11 @@ relay_json_node_t relay_gemini_first(const relay_json_tree_t *tree, relay_json_n
     default:
         return list;
     }
+}
+
+int relay_gemini_step(const relay_json_tree_t *tree, relay_json_node_t list)
+{
+    return relay_json_type(tree, list) == RELAY_JSON_ARRAY ? 1 : 0;
 }
 
 relay_json_node_t relay_gemini_next(const relay_json_tree_t *tree, relay_json_node_t list,

@@ -59,22 +59,32 @@ static relay_block_t *add(relay_gemini_reading_t *reading, const relay_place_t *
     relay_block_t *block = relay_codec_block(reading->translation, tail, kind);
 
     if (block != NULL) {
-        block->index = (unsigned)place->index;
+        block->place = place;
         block->raw = relay_json_value(reading->tree, node).text;
     }
     return block;
 }
 
 /* A block that stands for a part of another one. */
-static relay_block_t *add_text(relay_gemini_reading_t *reading, relay_block_kind_t kind,
-                               relay_span_t text, relay_block_t ***tail)
+static relay_block_t *add_text(relay_gemini_reading_t *reading, const relay_place_t *place,
+                               relay_block_kind_t kind, relay_span_t text, relay_block_t ***tail)
 {
     relay_block_t *block = relay_codec_block(reading->translation, tail, kind);
 
     if (block != NULL) {
+        block->place = place;
         block->text = text;
     }
     return block;
+}
+
+/* The place of a member of a part, kept; NULL in answers. */
+static const relay_place_t *member(relay_gemini_reading_t *reading, const relay_place_t *outer,
+                                   relay_json_node_t node)
+{
+    return reading->answer ? NULL
+                           : relay_codec_member(reading->translation, outer,
+                                                relay_gemini_spelt(reading->tree, node));
 }
 
 /* ---- text and thoughts --------------------------------------------------- */
@@ -97,11 +107,13 @@ static bool read_text(relay_gemini_reading_t *reading, relay_json_node_t node,
     if (signature.len == 0 || reading->own) {
         return true;
     }
-    block = add_text(reading, RELAY_BLOCK_REDACTED, signature, tail);
-    if (block != NULL) {
-        block->signer = RELAY_GEMINI_SIGNER;
+    block = add_text(reading, place, RELAY_BLOCK_REDACTED, signature, tail);
+    if (block == NULL) {
+        return false;
     }
-    return block != NULL;
+    block->signer = RELAY_GEMINI_SIGNER;
+    block->thought_place = member(reading, place, nodes[P_SIGNATURE]);
+    return reading->answer || block->thought_place != NULL;
 }
 
 static bool is_thought(const relay_gemini_reading_t *reading, const relay_json_node_t *nodes)
@@ -170,19 +182,20 @@ static bool extend_thought(relay_gemini_reading_t *reading, relay_span_t more)
 }
 
 /* The block that holds the text: that of the turn's thought so far, or a new one. */
-static relay_block_t *thought_block(relay_gemini_reading_t *reading, relay_span_t text,
-                                    relay_block_t ***tail)
+static relay_block_t *thought_block(relay_gemini_reading_t *reading, const relay_place_t *place,
+                                    relay_span_t text, relay_block_t ***tail)
 {
     if (reading->thought == NULL) {
         reading->thought_text = relay_buf(NULL, 0);
-        return add_text(reading, RELAY_BLOCK_THINKING, text, tail);
+        return add_text(reading, place, RELAY_BLOCK_THINKING, text, tail);
     }
     return extend_thought(reading, text) ? reading->thought : NULL;
 }
 
-/* Text and signature as the provider had them that has signed it. */
-static bool add_thought(relay_gemini_reading_t *reading, relay_span_t text, relay_span_t signature,
-                        relay_block_t ***tail)
+/* Text and signature as the provider had them that has signed it; place is that of the
+ * word that tells it from an answer. */
+static bool add_thought(relay_gemini_reading_t *reading, const relay_place_t *place,
+                        relay_span_t text, relay_span_t signature, relay_block_t ***tail)
 {
     relay_block_kind_t kind = RELAY_BLOCK_THINKING;
     relay_span_t signer = RELAY_GEMINI_SIGNER, sealed = signature;
@@ -191,10 +204,11 @@ static bool add_thought(relay_gemini_reading_t *reading, relay_span_t text, rela
     relay_gemini_unseal(reading->translation, relay_codec_plain(reading->translation, signature),
                         &kind, &signer, &sealed);
     if (kind == RELAY_BLOCK_THINKING || text.len != 0) {
-        block = thought_block(reading, text, tail);
+        block = thought_block(reading, place, text, tail);
         if (block == NULL) {
             return false;
         }
+        block->thought_place = place;
         reading->thought = reading->turn != NULL && signature.len == 0 ? block : NULL;
         if (kind == RELAY_BLOCK_THINKING && signature.len != 0) {
             block->signature = sealed;
@@ -203,10 +217,11 @@ static bool add_thought(relay_gemini_reading_t *reading, relay_span_t text, rela
     }
     if (kind == RELAY_BLOCK_REDACTED) {
         reading->thought = NULL;
-        block = add_text(reading, RELAY_BLOCK_REDACTED, sealed, tail);
+        block = add_text(reading, place, RELAY_BLOCK_REDACTED, sealed, tail);
         if (block == NULL) {
             return false;
         }
+        block->thought_place = place;
         block->signer = signer;
     }
     return true;
@@ -214,28 +229,32 @@ static bool add_thought(relay_gemini_reading_t *reading, relay_span_t text, rela
 
 /* *node becomes the part behind the thought. */
 static bool read_thought(relay_gemini_reading_t *reading, relay_json_node_t parts,
-                         relay_json_node_t *node, relay_block_t ***tail)
+                         relay_json_node_t *node, const relay_json_node_t *nodes,
+                         const relay_place_t *outer, relay_block_t ***tail)
 {
+    const relay_place_t *place = member(reading, outer, nodes[P_THOUGHT]);
     relay_json_node_t first = *node;
     relay_span_t text, signature;
     size_t length;
 
     *node = thought_end(reading, parts, first, &length, &signature);
-    return gather_text(reading, parts, first, *node, length, &text) &&
-           add_thought(reading, text, signature, tail);
+    return (reading->answer || place != NULL) &&
+           gather_text(reading, parts, first, *node, length, &text) &&
+           add_thought(reading, place, text, signature, tail);
 }
 
 /* ---- what only this format knows of its parts ----------------------------- */
 
 /* Members of an object inside a part that nobody maps. */
 static bool leave_inner(relay_gemini_reading_t *reading, relay_json_node_t node,
-                        const relay_span_t *keys, size_t nkeys, relay_span_t prefix)
+                        const relay_span_t *keys, size_t nkeys, const relay_place_t *place)
 {
     relay_member_t *extras = NULL;
 
     return reading->own || reading->answer ||
-           (relay_gemini_extras(reading, node, keys, nkeys, NULL, 0, prefix, &extras) &&
-            relay_codec_leave(reading->translation, extras, relay_span(NULL, 0), NULL));
+           (relay_gemini_extras(reading, node, keys, nkeys, NULL, 0, relay_span(NULL, 0),
+                                &extras) &&
+            relay_codec_leave(reading->translation, extras, place));
 }
 
 /* ---- media --------------------------------------------------------------- */
@@ -284,7 +303,7 @@ static bool read_media(relay_gemini_reading_t *reading, relay_json_node_t node,
                                             RELAY_SPAN_INIT("fileUri"),
                                             RELAY_SPAN_INIT("displayName")};
     bool file = nodes[P_FILE] != RELAY_JSON_NOWHERE;
-    relay_place_t place = {outer, part_keys[file ? P_FILE : P_INLINE], RELAY_PLACE_NO_INDEX};
+    const relay_place_t *place = member(reading, outer, nodes[file ? P_FILE : P_INLINE]);
     relay_json_node_t inner[KEYS];
     relay_media_t media = {0};
     relay_block_t *block;
@@ -295,20 +314,22 @@ static bool read_media(relay_gemini_reading_t *reading, relay_json_node_t node,
         media.media_type = relay_codec_plain(reading->translation, media.media_type);
     }
     media.name = relay_json_content(reading->tree, inner[NAME]);
-    if (!required(reading, inner[file ? URI : DATA], &place, keys[file ? URI : DATA],
-                  &media.data) ||
-        (!file && !check_image(reading, &place, &media))) {
+    if ((place == NULL && !reading->answer) ||
+        !required(reading, inner[file ? URI : DATA], place, keys[file ? URI : DATA], &media.data) ||
+        (!file && !check_image(reading, place, &media))) {
         return false;
     }
     media.source = file ? source_of(media.data) : RELAY_SOURCE_BASE64;
     if (!leave_inner(reading, nodes[file ? P_FILE : P_INLINE], keys,
                      relay_gemini_media_kind(media.media_type) == RELAY_BLOCK_DOCUMENT ? KEYS
                                                                                        : NAME,
-                     file ? RELAY_SPAN("contents.parts.fileData")
-                          : RELAY_SPAN("contents.parts.inlineData"))) {
+                     place) ||
+        (inner[NAME] != RELAY_JSON_NOWHERE &&
+         !relay_codec_say(reading->translation, RELAY_FIELD_FILENAME,
+                          relay_gemini_spelt(reading->tree, inner[NAME])))) {
         return false;
     }
-    block = add(reading, outer, node, relay_gemini_media_kind(media.media_type), tail);
+    block = add(reading, place, node, relay_gemini_media_kind(media.media_type), tail);
     if (block != NULL) {
         block->media = media;
     }
@@ -347,8 +368,11 @@ static bool sign_id(relay_gemini_reading_t *reading, relay_call_t *call, relay_s
 }
 
 static bool read_call_signature(relay_gemini_reading_t *reading, relay_block_t *block,
-                                relay_span_t signature)
+                                relay_json_node_t node, const relay_place_t *outer)
 {
+    relay_span_t signature = relay_json_content(reading->tree, node);
+    relay_place_t place = {outer, relay_gemini_spelt(reading->tree, node), RELAY_PLACE_NO_INDEX};
+
     if (signature.len == 0) {
         return true;
     }
@@ -358,7 +382,7 @@ static bool read_call_signature(relay_gemini_reading_t *reading, relay_block_t *
         return sign_id(reading, &block->call, signature);
     }
     if (!reading->own) {
-        relay_codec_drop(reading->translation, RELAY_FIELD_REASONING_HISTORY);
+        relay_codec_drop_at(reading->translation, &place);
     }
     return true;
 }
@@ -370,12 +394,11 @@ static bool read_call(relay_gemini_reading_t *reading, relay_json_node_t node,
     enum { ID, NAME, ARGS, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("id"), RELAY_SPAN_INIT("name"),
                                             RELAY_SPAN_INIT("args")};
-    relay_place_t place = {outer, part_keys[P_CALL], RELAY_PLACE_NO_INDEX};
-    relay_block_t *block = add(reading, outer, node, RELAY_BLOCK_TOOL_CALL, tail);
+    const relay_place_t *place = member(reading, outer, nodes[P_CALL]);
+    relay_block_t *block = add(reading, place, node, RELAY_BLOCK_TOOL_CALL, tail);
     relay_json_node_t inner[KEYS];
-    relay_span_t signature;
 
-    if (block == NULL) {
+    if (block == NULL || (place == NULL && !reading->answer)) {
         return false;
     }
     relay_gemini_pick(reading->tree, nodes[P_CALL], keys, KEYS, inner);
@@ -387,13 +410,10 @@ static bool read_call(relay_gemini_reading_t *reading, relay_json_node_t node,
         block->call.id = make_id(reading);
     }
     reading->calls++;
-    if (!leave_inner(reading, nodes[P_CALL], keys, KEYS,
-                     RELAY_SPAN("contents.parts.functionCall"))) {
-        return false;
-    }
-    signature = relay_json_content(reading->tree, nodes[P_SIGNATURE]);
-    return required(reading, inner[NAME], &place, keys[NAME], &block->call.name) &&
-           read_call_signature(reading, block, signature);
+    return leave_inner(reading, nodes[P_CALL], keys, KEYS, place) &&
+           required(reading, inner[NAME], place, keys[NAME], &block->call.name) &&
+           (nodes[P_SIGNATURE] == RELAY_JSON_NOWHERE ||
+            read_call_signature(reading, block, nodes[P_SIGNATURE], outer));
 }
 
 /* ---- results ------------------------------------------------------------- */
@@ -501,7 +521,8 @@ static bool read_response(relay_gemini_reading_t *reading, relay_json_node_t res
         response = key < KEYS ? first + 1 : response;
     }
     return value_text(reading, response, &text) &&
-           (text.len == 0 || add_text(reading, RELAY_BLOCK_TEXT, text, tail) != NULL);
+           (text.len == 0 ||
+            add_text(reading, result->place, RELAY_BLOCK_TEXT, text, tail) != NULL);
 }
 
 static bool read_result(relay_gemini_reading_t *reading, relay_json_node_t node,
@@ -511,22 +532,21 @@ static bool read_result(relay_gemini_reading_t *reading, relay_json_node_t node,
     enum { ID, NAME, RESPONSE, PARTS, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("id"), RELAY_SPAN_INIT("name"),
                                             RELAY_SPAN_INIT("response"), RELAY_SPAN_INIT("parts")};
-    relay_place_t place = {outer, part_keys[P_RESPONSE], RELAY_PLACE_NO_INDEX};
-    relay_block_t *block = add(reading, outer, node, RELAY_BLOCK_TOOL_RESULT, tail), **inner_tail;
+    const relay_place_t *place = member(reading, outer, nodes[P_RESPONSE]);
+    relay_block_t *block = add(reading, place, node, RELAY_BLOCK_TOOL_RESULT, tail), **inner_tail;
     relay_json_node_t inner[KEYS];
 
-    if (block == NULL) {
+    if (block == NULL || (place == NULL && !reading->answer)) {
         return false;
     }
     relay_gemini_pick(reading->tree, nodes[P_RESPONSE], keys, KEYS, inner);
     inner_tail = &block->content;
     block->call.id = relay_json_content(reading->tree, inner[ID]);
-    return required(reading, inner[NAME], &place, keys[NAME], &block->call.name) &&
+    return required(reading, inner[NAME], place, keys[NAME], &block->call.name) &&
            pair(reading, &block->call) &&
-           leave_inner(reading, nodes[P_RESPONSE], keys, KEYS,
-                       RELAY_SPAN("contents.parts.functionResponse")) &&
+           leave_inner(reading, nodes[P_RESPONSE], keys, KEYS, place) &&
            read_response(reading, inner[RESPONSE], block, &inner_tail) &&
-           relay_gemini_read_parts(reading, inner[PARTS], &place, &inner_tail);
+           relay_gemini_read_parts(reading, inner[PARTS], place, &inner_tail);
 }
 
 /* ---- what only this format knows ----------------------------------------- */
@@ -555,7 +575,7 @@ static bool read_code(relay_gemini_reading_t *reading, const relay_json_node_t *
     RELAY_PUT(&out, "\\n```");
     block->type = part_keys[code ? P_CODE : P_RAN];
     return text.len == 0 ||
-           add_text(reading, RELAY_BLOCK_TEXT, relay_buf_span(&out), &tail) != NULL;
+           add_text(reading, block->place, RELAY_BLOCK_TEXT, relay_buf_span(&out), &tail) != NULL;
 }
 
 static bool read_opaque(relay_gemini_reading_t *reading, relay_json_node_t node,
@@ -585,7 +605,7 @@ static bool leave_rest(relay_gemini_reading_t *reading, relay_json_node_t node,
     return reading->own || reading->answer ||
            (relay_gemini_extras(reading, node, part_keys, PART_KEYS, NULL, 0, relay_span(NULL, 0),
                                 &extras) &&
-            relay_codec_leave(reading->translation, extras, RELAY_SPAN("contents.parts"), place));
+            relay_codec_leave(reading->translation, extras, place));
 }
 
 static bool is_there(const relay_json_node_t *nodes, unsigned key)
@@ -632,7 +652,8 @@ bool relay_gemini_end_turn(relay_gemini_reading_t *reading)
     reading->turn = NULL;
     reading->thought = NULL;
     reading->blank = false;
-    return !alone || add_text(reading, RELAY_BLOCK_TEXT, relay_span("", 0), &reading->turn_tail);
+    return !alone ||
+           add_text(reading, turn->place, RELAY_BLOCK_TEXT, relay_span("", 0), &reading->turn_tail);
 }
 
 /* Any part but a thought. */
@@ -648,29 +669,42 @@ static bool read_other(relay_gemini_reading_t *reading, relay_json_node_t node,
     return read_part(reading, node, nodes, place, tail);
 }
 
+/* *node becomes the part behind what is read: thoughts may be of several. */
+static bool read_next(relay_gemini_reading_t *reading, relay_json_node_t parts,
+                      relay_json_node_t *node, const relay_place_t *place, relay_block_t ***tail)
+{
+    relay_json_node_t nodes[PART_KEYS], part = *node;
+
+    if (relay_json_type(reading->tree, part) != RELAY_JSON_OBJECT && !reading->answer) {
+        return relay_codec_refuse(reading->translation, place,
+                                  RELAY_SPAN("a part must be an object"));
+    }
+    relay_gemini_pick(reading->tree, part, part_keys, PART_KEYS, nodes);
+    if (is_thought(reading, nodes) && !reading->own) {
+        return read_thought(reading, parts, node, nodes, place, tail);
+    }
+    *node = relay_gemini_next(reading->tree, parts, part);
+    return read_other(reading, part, nodes, place, tail);
+}
+
 bool relay_gemini_read_parts(relay_gemini_reading_t *reading, relay_json_node_t parts,
                              const relay_place_t *outer, relay_block_t ***tail)
 {
     relay_place_t place = {outer, RELAY_SPAN("parts"), RELAY_PLACE_NO_INDEX};
-    relay_json_node_t node = relay_gemini_first(reading->tree, parts), nodes[PART_KEYS];
+    relay_json_node_t node = relay_gemini_first(reading->tree, parts), next;
+    const relay_place_t *kept = NULL;
+    bool good = true;
 
-    while (node != RELAY_JSON_NOWHERE) {
-        place.index++;
-        if (relay_json_type(reading->tree, node) != RELAY_JSON_OBJECT && !reading->answer) {
-            return relay_codec_refuse(reading->translation, &place,
-                                      RELAY_SPAN("a part must be an object"));
+    for (; node != RELAY_JSON_NOWHERE && good; node = next) {
+        place.index += relay_gemini_step(reading->tree, parts);
+        if (!reading->answer) {
+            kept = relay_codec_keep(reading->translation, &place);
         }
-        relay_gemini_pick(reading->tree, node, part_keys, PART_KEYS, nodes);
-        if (is_thought(reading, nodes) && !reading->own) {
-            if (!read_thought(reading, parts, &node, tail)) {
-                return false;
-            }
-            continue;
+        next = node;
+        good = (reading->answer || kept != NULL) && read_next(reading, parts, &next, kept, tail);
+        while (good && (node = relay_gemini_next(reading->tree, parts, node)) != next) {
+            place.index++;
         }
-        if (!read_other(reading, node, nodes, &place, tail)) {
-            return false;
-        }
-        node = relay_gemini_next(reading->tree, parts, node);
     }
-    return true;
+    return good;
 }

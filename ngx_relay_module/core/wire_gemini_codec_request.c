@@ -53,7 +53,7 @@ static relay_message_t *message_of(relay_gemini_reading_t *reading, relay_role_t
     if (message == NULL) {
         return NULL;
     }
-    message->index = (unsigned)place->index;
+    message->place = place;
     message->listed = true;
     if (reading->messages == NULL) {
         reading->messages = message;
@@ -114,17 +114,19 @@ static bool read_contents(relay_gemini_reading_t *reading, relay_json_node_t con
 {
     relay_place_t place = {NULL, RELAY_SPAN("contents"), RELAY_PLACE_NO_INDEX};
     relay_json_node_t node = relay_gemini_first(reading->tree, contents);
+    const relay_place_t *kept;
 
     if (contents == RELAY_JSON_NOWHERE && !reading->own) {
         return relay_codec_missing(reading->translation, &place);
     }
     for (; node != RELAY_JSON_NOWHERE; node = relay_gemini_next(reading->tree, contents, node)) {
-        place.index++;
+        place.index += relay_gemini_step(reading->tree, contents);
         if (relay_json_type(reading->tree, node) != RELAY_JSON_OBJECT) {
             return relay_codec_refuse(reading->translation, &place,
                                       RELAY_SPAN("a content must be an object"));
         }
-        if (!read_content(reading, node, &place, tail)) {
+        kept = relay_codec_keep(reading->translation, &place);
+        if (kept == NULL || !read_content(reading, node, kept, tail)) {
             return false;
         }
     }
@@ -135,13 +137,18 @@ static bool read_contents(relay_gemini_reading_t *reading, relay_json_node_t con
 static bool read_system(relay_gemini_reading_t *reading, relay_json_node_t system,
                         relay_request_t *request, relay_message_t ***tail)
 {
-    relay_place_t place = {NULL, RELAY_SPAN("systemInstruction"), RELAY_PLACE_NO_INDEX};
     relay_json_node_t nodes[CONTENT_KEYS];
+    const relay_place_t *place;
     relay_message_t *message;
     relay_block_t **blocks;
 
     if (system == RELAY_JSON_NOWHERE || relay_json_type(reading->tree, system) == RELAY_JSON_NULL) {
         return true;
+    }
+    place =
+        relay_codec_member(reading->translation, NULL, relay_gemini_spelt(reading->tree, system));
+    if (place == NULL) {
+        return false;
     }
     message = relay_codec_message(reading->translation, tail, RELAY_ROLE_SYSTEM);
     if (message == NULL) {
@@ -150,50 +157,80 @@ static bool read_system(relay_gemini_reading_t *reading, relay_json_node_t syste
     message->apart = true;
     message->listed = true;
     blocks = &message->blocks;
-    if (!relay_gemini_extras(reading, system, content_keys, CONTENT_KEYS, NULL, 0,
-                             RELAY_SPAN("systemInstruction"), &request->extras)) {
+    if (!relay_gemini_extras(reading, system, content_keys, CONTENT_KEYS, NULL, 0, place->name,
+                             &request->extras)) {
         return false;
     }
     if (relay_json_type(reading->tree, system) == RELAY_JSON_STRING) {
         relay_block_t *block = relay_codec_block(reading->translation, &blocks, RELAY_BLOCK_TEXT);
         if (block != NULL) {
             block->text = relay_json_content(reading->tree, system);
+            block->place = place;
         }
         return block != NULL;
     }
     relay_gemini_pick(reading->tree, system, content_keys, CONTENT_KEYS, nodes);
-    return relay_gemini_read_parts(reading, nodes[C_PARTS], &place, &blocks);
+    return relay_gemini_read_parts(reading, nodes[C_PARTS], place, &blocks);
 }
 
 /* ---- tools --------------------------------------------------------------- */
 
 static bool read_function(relay_gemini_reading_t *reading, relay_json_node_t node,
-                          const relay_place_t *outer, relay_tool_t ***tail)
+                          const relay_place_t *at, relay_tool_t ***tail)
 {
     enum { NAME, DESCRIPTION, PARAMETERS, JSON_SCHEMA, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("name"), RELAY_SPAN_INIT("description"),
                                             RELAY_SPAN_INIT("parameters"),
                                             RELAY_SPAN_INIT("parametersJsonSchema")};
-    relay_place_t place = {outer, RELAY_SPAN("functionDeclarations.name"), RELAY_PLACE_NO_INDEX};
+    const relay_place_t *place = relay_codec_keep(reading->translation, at);
     relay_tool_t *tool = relay_codec_tool(reading->translation, tail, RELAY_TOOL_FUNCTION);
+    relay_place_t name = {place, keys[NAME], RELAY_PLACE_NO_INDEX};
     relay_json_node_t nodes[KEYS];
 
-    if (tool == NULL) {
+    if (tool == NULL || place == NULL) {
         return false;
     }
     relay_gemini_pick(reading->tree, node, keys, KEYS, nodes);
-    tool->index = (unsigned)outer->index;
+    tool->place = place;
     tool->raw = relay_json_value(reading->tree, node).text;
     tool->name = relay_json_content(reading->tree, nodes[NAME]);
     tool->description = relay_json_content(reading->tree, nodes[DESCRIPTION]);
     tool->schema = relay_gemini_given(reading->tree, nodes[JSON_SCHEMA]);
     if (tool->name.len == 0) {
-        return relay_codec_missing(reading->translation, &place);
+        return relay_codec_missing(reading->translation, &name);
     }
     return (relay_json_type(reading->tree, nodes[PARAMETERS]) != RELAY_JSON_OBJECT ||
             relay_gemini_read_schema(reading, nodes[PARAMETERS], &tool->schema)) &&
-           relay_gemini_extras(reading, node, keys, KEYS, NULL, 0,
-                               RELAY_SPAN("functionDeclarations"), &tool->extras);
+           relay_gemini_extras(reading, node, keys, KEYS, NULL, 0, relay_span(NULL, 0),
+                               &tool->extras);
+}
+
+static bool read_functions(relay_gemini_reading_t *reading, relay_json_node_t list,
+                           const relay_place_t *outer, relay_tool_t ***tail)
+{
+    relay_place_t place = {outer, relay_gemini_spelt(reading->tree, list), RELAY_PLACE_NO_INDEX};
+    relay_json_node_t node = relay_gemini_first(reading->tree, list);
+
+    for (; node != RELAY_JSON_NOWHERE; node = relay_gemini_next(reading->tree, list, node)) {
+        place.index += relay_gemini_step(reading->tree, list);
+        if (!read_function(reading, node, &place, tail)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool read_opaque_tool(relay_gemini_reading_t *reading, relay_json_node_t key,
+                             const relay_place_t *outer, relay_tool_t ***tail)
+{
+    relay_tool_t *tool = relay_codec_tool(reading->translation, tail, RELAY_TOOL_OPAQUE);
+
+    if (tool == NULL) {
+        return false;
+    }
+    tool->name = tool->type = relay_json_content(reading->tree, key);
+    tool->place = relay_codec_member(reading->translation, outer, tool->name);
+    return tool->place != NULL;
 }
 
 /* All else in a tool is run by the provider. */
@@ -202,31 +239,22 @@ static bool read_tool(relay_gemini_reading_t *reading, relay_json_node_t object,
 {
     static const relay_span_t declarations[] = {RELAY_SPAN_INIT("functionDeclarations")};
     const relay_json_tree_t *tree = reading->tree;
-    relay_json_node_t key, node;
+    relay_json_node_t key;
+    bool good = true;
 
     if (relay_json_type(tree, object) != RELAY_JSON_OBJECT) {
         return relay_codec_refuse(reading->translation, place,
                                   RELAY_SPAN("a tool must be an object"));
     }
-    for (key = relay_json_first(tree, object); key != RELAY_JSON_NOWHERE;
+    for (key = relay_json_first(tree, object); key != RELAY_JSON_NOWHERE && good;
          key = relay_json_next(tree, object, key)) {
         if (relay_gemini_key(tree, key, declarations, 1) == 0) {
-            for (node = relay_gemini_first(tree, key + 1); node != RELAY_JSON_NOWHERE;
-                 node = relay_gemini_next(tree, key + 1, node)) {
-                if (!read_function(reading, node, place, tail)) {
-                    return false;
-                }
-            }
+            good = read_functions(reading, key + 1, place, tail);
         } else if (relay_json_type(tree, key + 1) != RELAY_JSON_NULL) {
-            relay_tool_t *tool = relay_codec_tool(reading->translation, tail, RELAY_TOOL_OPAQUE);
-            if (tool == NULL) {
-                return false;
-            }
-            tool->index = (unsigned)place->index;
-            tool->name = tool->type = relay_json_content(tree, key);
+            good = read_opaque_tool(reading, key, place, tail);
         }
     }
-    return true;
+    return good;
 }
 
 static bool read_tools(relay_gemini_reading_t *reading, relay_json_node_t tools,
@@ -234,12 +262,14 @@ static bool read_tools(relay_gemini_reading_t *reading, relay_json_node_t tools,
 {
     relay_place_t place = {NULL, RELAY_SPAN("tools"), RELAY_PLACE_NO_INDEX};
     relay_tool_t **tail = &request->tools;
+    const relay_place_t *kept;
     relay_json_node_t node;
 
     for (node = relay_gemini_first(reading->tree, tools); node != RELAY_JSON_NOWHERE;
          node = relay_gemini_next(reading->tree, tools, node)) {
-        place.index++;
-        if (!read_tool(reading, node, &place, &tail)) {
+        place.index += relay_gemini_step(reading->tree, tools);
+        kept = relay_codec_keep(reading->translation, &place);
+        if (kept == NULL || !read_tool(reading, node, kept, &tail)) {
             return false;
         }
     }
@@ -269,6 +299,36 @@ static relay_choice_mode_t mode_of(const relay_gemini_reading_t *reading, relay_
                : RELAY_CHOICE_OPAQUE;
 }
 
+/* "outer.name", each as it is spelt; the name alone of a member of the body. */
+static relay_span_t path_of(relay_gemini_reading_t *reading, relay_json_node_t outer,
+                            relay_json_node_t node)
+{
+    relay_span_t name = relay_gemini_spelt(reading->tree, node), before;
+    uint8_t *bytes;
+    relay_buf_t path;
+
+    if (outer == RELAY_JSON_NOWHERE) {
+        return name;
+    }
+    before = relay_gemini_spelt(reading->tree, outer);
+    bytes = relay_codec_new(reading->translation, before.len + 1 + name.len);
+    path = relay_buf(bytes, bytes != NULL ? before.len + 1 + name.len : 0);
+    relay_buf_put(&path, before);
+    RELAY_PUT(&path, ".");
+    relay_buf_put(&path, name);
+    return relay_buf_span(&path);
+}
+
+/* What nobody maps of an object, under its whole name. */
+static bool extras_of(relay_gemini_reading_t *reading, relay_json_node_t outer,
+                      relay_json_node_t node, const relay_span_t *keys, size_t nkeys,
+                      relay_request_t *request)
+{
+    return relay_json_type(reading->tree, node) != RELAY_JSON_OBJECT ||
+           relay_gemini_extras(reading, node, keys, nkeys, NULL, 0, path_of(reading, outer, node),
+                               &request->extras);
+}
+
 static bool read_tool_config(relay_gemini_reading_t *reading, relay_json_node_t config,
                              relay_request_t *request)
 {
@@ -293,10 +353,8 @@ static bool read_tool_config(relay_gemini_reading_t *reading, relay_json_node_t 
     if (relay_json_reads(reading->tree, nodes[0], RELAY_SPAN("VALIDATED"))) {
         relay_codec_change(reading->translation, RELAY_FIELD_TOOL_CHOICE);
     }
-    return relay_gemini_extras(reading, calling, keys, 2, NULL, 0,
-                               RELAY_SPAN("toolConfig.functionCallingConfig"), &request->extras) &&
-           relay_gemini_extras(reading, config, outer, 1, NULL, 0, RELAY_SPAN("toolConfig"),
-                               &request->extras);
+    return extras_of(reading, config, calling, keys, 2, request) &&
+           extras_of(reading, RELAY_JSON_NOWHERE, config, outer, 1, request);
 }
 
 /* ---- generationConfig ---------------------------------------------------- */
@@ -436,8 +494,8 @@ static relay_effort_t level(const relay_gemini_reading_t *reading, relay_json_no
 }
 
 /* A budget of -1 leaves it to the model. */
-static bool read_thinking(relay_gemini_reading_t *reading, relay_json_node_t node,
-                          relay_request_t *request)
+static bool read_thinking(relay_gemini_reading_t *reading, relay_json_node_t config,
+                          relay_json_node_t node, relay_request_t *request)
 {
     enum { BUDGET, LEVEL, INCLUDE, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("thinkingBudget"),
@@ -453,8 +511,7 @@ static bool read_thinking(relay_gemini_reading_t *reading, relay_json_node_t nod
     if (relay_json_type(reading->tree, nodes[INCLUDE]) == RELAY_JSON_TRUE) {
         reasoning->summary = RELAY_SPAN("auto");
     }
-    if (!relay_gemini_extras(reading, node, keys, KEYS, NULL, 0,
-                             RELAY_SPAN("generationConfig.thinkingConfig"), &request->extras)) {
+    if (!extras_of(reading, config, node, keys, KEYS, request)) {
         return false;
     }
     budget = relay_gemini_given(reading->tree, nodes[BUDGET]);
@@ -474,8 +531,19 @@ static bool read_thinking(relay_gemini_reading_t *reading, relay_json_node_t nod
     return true;
 }
 
-static bool read_format(relay_gemini_reading_t *reading, const relay_json_node_t *nodes,
-                        relay_format_t *format)
+/* A schema says nothing without the type that it is for. */
+static void drop_schema(relay_gemini_reading_t *reading, relay_json_node_t config,
+                        const relay_json_node_t *nodes)
+{
+    for (unsigned key = G_SCHEMA; key <= G_JSON_SCHEMA_OLD; key++) {
+        if (relay_gemini_given(reading->tree, nodes[key]).type != RELAY_JSON_ABSENT) {
+            relay_codec_drop_name(reading->translation, path_of(reading, config, nodes[key]));
+        }
+    }
+}
+
+static bool read_format(relay_gemini_reading_t *reading, relay_json_node_t config,
+                        const relay_json_node_t *nodes, relay_format_t *format)
 {
     relay_json_node_t type = nodes[G_MIME_TYPE];
     relay_json_node_t json = nodes[G_JSON_SCHEMA] != RELAY_JSON_NOWHERE ? nodes[G_JSON_SCHEMA]
@@ -483,6 +551,7 @@ static bool read_format(relay_gemini_reading_t *reading, const relay_json_node_t
 
     if (relay_json_content(reading->tree, type).len == 0 ||
         relay_json_reads(reading->tree, type, RELAY_SPAN("text/plain"))) {
+        drop_schema(reading, config, nodes);
         return true;
     }
     if (!relay_json_reads(reading->tree, type, RELAY_SPAN("application/json"))) {
@@ -503,19 +572,54 @@ static bool read_format(relay_gemini_reading_t *reading, const relay_json_node_t
 }
 
 /* Text goes without saying. */
-static bool read_modalities(relay_gemini_reading_t *reading, relay_json_node_t list)
+static bool read_modalities(relay_gemini_reading_t *reading, relay_json_node_t config,
+                            relay_json_node_t list)
 {
-    relay_place_t place = {NULL, RELAY_SPAN("generationConfig.responseModalities"),
-                           RELAY_PLACE_NO_INDEX};
+    relay_place_t place = {NULL, relay_span(NULL, 0), RELAY_PLACE_NO_INDEX};
     relay_json_node_t each;
 
     for (each = relay_gemini_first(reading->tree, list); each != RELAY_JSON_NOWHERE;
          each = relay_gemini_next(reading->tree, list, each)) {
         relay_span_t word = relay_json_content(reading->tree, each);
         if (!relay_span_case_eq(word, RELAY_SPAN("text"))) {
+            place.name = path_of(reading, config, list);
             return relay_codec_refuse(
                 reading->translation, &place,
                 RELAY_SPAN("only text is supported by the provider of this model"));
+        }
+    }
+    return true;
+}
+
+/* Notes and errors call every field as this request spells it. */
+static bool say_config(relay_gemini_reading_t *reading, relay_json_node_t config,
+                       const relay_json_node_t *nodes)
+{
+    static const struct {
+        unsigned key;
+        relay_field_t field;
+    } words[] = {
+        {G_TEMPERATURE, RELAY_FIELD_TEMPERATURE},
+        {G_TOP_P, RELAY_FIELD_TOP_P},
+        {G_TOP_K, RELAY_FIELD_TOP_K},
+        {G_COUNT, RELAY_FIELD_COUNT_OF_CHOICES},
+        {G_MAX_TOKENS, RELAY_FIELD_MAX_TOKENS},
+        {G_STOP, RELAY_FIELD_STOP},
+        {G_SEED, RELAY_FIELD_SEED},
+        {G_PRESENCE, RELAY_FIELD_PRESENCE_PENALTY},
+        {G_FREQUENCY, RELAY_FIELD_FREQUENCY_PENALTY},
+        {G_MIME_TYPE, RELAY_FIELD_FORMAT},
+        {G_LOGPROBS, RELAY_FIELD_LOGPROBS},
+        {G_TOP_LOGPROBS, RELAY_FIELD_TOP_LOGPROBS},
+        {G_THINKING, RELAY_FIELD_THINKING},
+        {G_THINKING, RELAY_FIELD_EFFORT},
+    };
+
+    for (size_t i = 0; i < COUNT(words); i++) {
+        relay_json_node_t node = nodes[words[i].key];
+        if (node != RELAY_JSON_NOWHERE && !relay_codec_say(reading->translation, words[i].field,
+                                                           path_of(reading, config, node))) {
+            return false;
         }
     }
     return true;
@@ -526,13 +630,16 @@ static bool read_config(relay_gemini_reading_t *reading, relay_json_node_t confi
 {
     relay_json_node_t nodes[CONFIG_KEYS];
 
+    if (relay_json_type(reading->tree, config) != RELAY_JSON_OBJECT) {
+        return true;
+    }
     relay_gemini_pick(reading->tree, config, config_keys, CONFIG_KEYS, nodes);
-    return read_sampling(reading, nodes, request) &&
-           read_thinking(reading, nodes[G_THINKING], request) &&
-           read_format(reading, nodes, &request->format) &&
-           read_modalities(reading, nodes[G_MODALITIES]) &&
+    return say_config(reading, config, nodes) && read_sampling(reading, nodes, request) &&
+           read_thinking(reading, config, nodes[G_THINKING], request) &&
+           read_format(reading, config, nodes, &request->format) &&
+           read_modalities(reading, config, nodes[G_MODALITIES]) &&
            relay_gemini_extras(reading, config, config_keys, CONFIG_KEYS, config_essentials,
-                               COUNT(config_essentials), RELAY_SPAN("generationConfig"),
+                               COUNT(config_essentials), relay_gemini_spelt(reading->tree, config),
                                &request->extras);
 }
 
@@ -573,6 +680,28 @@ static relay_span_t read_model(const relay_json_tree_t *tree, relay_json_node_t 
     return relay_span_starts(model, prefix) ? relay_span_from(model, prefix.len) : model;
 }
 
+static bool say_words(relay_gemini_reading_t *reading, const relay_json_node_t *nodes)
+{
+    static const struct {
+        unsigned key;
+        relay_field_t field;
+    } words[] = {
+        {R_SYSTEM, RELAY_FIELD_SYSTEM},
+        {R_TOOL_CONFIG, RELAY_FIELD_TOOL_CHOICE},
+        {R_SERVICE_TIER, RELAY_FIELD_SERVICE_TIER},
+    };
+
+    for (size_t i = 0; i < COUNT(words); i++) {
+        relay_json_node_t node = nodes[words[i].key];
+        if (node != RELAY_JSON_NOWHERE &&
+            !relay_codec_say(reading->translation, words[i].field,
+                             relay_gemini_spelt(reading->tree, node))) {
+            return false;
+        }
+    }
+    return true;
+}
+
 relay_error_code_t relay_gemini_read_request(relay_translation_t *translation,
                                              const relay_json_tree_t *tree,
                                              relay_request_t *request)
@@ -596,7 +725,7 @@ relay_error_code_t relay_gemini_read_request(relay_translation_t *translation,
         !read_contents(&reading, nodes[R_CONTENTS], &tail) || reading.own) {
         return translation->error.code;
     }
-    if (read_tools(&reading, nodes[R_TOOLS], request) &&
+    if (say_words(&reading, nodes) && read_tools(&reading, nodes[R_TOOLS], request) &&
         read_tool_config(&reading, nodes[R_TOOL_CONFIG], request)) {
         read_config(&reading, nodes[R_CONFIG], request);
     }

@@ -23,22 +23,12 @@ static bool is_model(const relay_message_t *message)
     return message->role == RELAY_ROLE_ASSISTANT;
 }
 
-static bool refuse_block(relay_gemini_writing_t *writing, const relay_message_t *message,
-                         const relay_block_t *block, relay_span_t why)
+static bool refuse_type(relay_gemini_writing_t *writing, const relay_block_t *block)
 {
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-    relay_place_t place = {&outer, RELAY_SPAN("content"), (int)block->index};
-
-    return relay_codec_refuse(writing->translation, &place, why);
-}
-
-static bool refuse_type(relay_gemini_writing_t *writing, const relay_message_t *message,
-                        const relay_block_t *block)
-{
-    return refuse_block(writing, message, block,
-                        RELAY_SPAN("content of this type is not supported by the provider of this "
-                                   "model"));
+    return relay_codec_refuse_block(
+        writing->translation, block,
+        RELAY_SPAN("content of this type is not supported by the provider of this "
+                   "model"));
 }
 
 /* ---- what is left of a block --------------------------------------------- */
@@ -84,10 +74,10 @@ static void note_lost(relay_gemini_writing_t *writing, const relay_block_t *bloc
     switch (block->kind) {
     case RELAY_BLOCK_THINKING:
     case RELAY_BLOCK_REDACTED:
-        relay_codec_drop(writing->translation, RELAY_FIELD_REASONING_HISTORY);
+        relay_codec_drop_at(writing->translation, block->thought_place);
         break;
     case RELAY_BLOCK_OPAQUE:
-        relay_codec_drop(writing->translation, RELAY_FIELD_BLOCK);
+        relay_codec_drop_at(writing->translation, block->place);
         break;
     default:
         break; /* empty text says nothing */
@@ -96,12 +86,8 @@ static void note_lost(relay_gemini_writing_t *writing, const relay_block_t *bloc
 
 static void note_block(relay_gemini_writing_t *writing, const relay_block_t *block)
 {
-    if (block->mark.type != RELAY_JSON_ABSENT && block->mark.type != RELAY_JSON_NULL) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_MARK);
-    }
-    if (block->citations != NULL) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_CITATIONS);
-    }
+    relay_codec_drop_mark(writing->translation, block->mark, block->mark_place);
+    relay_codec_drop_citations(writing->translation, block);
 }
 
 /* ---- text and signatures ------------------------------------------------- */
@@ -245,14 +231,15 @@ static bool put_media(relay_gemini_writing_t *writing, const relay_message_t *me
     const relay_media_t *media = &block->media;
 
     if (media->source == RELAY_SOURCE_FILE) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("files are not known to the provider of this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("files are not known to the provider of this model"));
     }
     if (media->detail.len != 0 && !relay_span_eq(media->detail, RELAY_SPAN("auto"))) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_DETAIL);
+        relay_codec_drop_in(writing->translation, block->place, RELAY_FIELD_DETAIL);
     }
     if (media->name.len != 0) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_FILENAME);
+        relay_codec_drop_in(writing->translation, block->place, RELAY_FIELD_FILENAME);
     }
     note_block(writing, block);
     if (media->context.len != 0) {
@@ -318,7 +305,7 @@ static bool put_call(relay_gemini_writing_t *writing, const relay_block_t *block
     if (call->free_text) {
         relay_codec_put_wrapped(out, call->arguments.text);
     } else if (!relay_codec_put_input(writing->translation, out, &call->arguments)) {
-        relay_codec_change(writing->translation, RELAY_FIELD_CALLS);
+        relay_codec_change_at(writing->translation, block->place);
     }
     RELAY_PUT(out, "}");
     put_call_signature(writing, block, signature);
@@ -345,7 +332,7 @@ static void put_result_text(relay_gemini_writing_t *writing, const relay_block_t
 {
     for (const relay_block_t *block = blocks; block != NULL; block = block->next) {
         if (block->kind == RELAY_BLOCK_OPAQUE) {
-            relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
+            relay_codec_change_at(writing->translation, block->place);
             put_result_text(writing, block->content, any);
         } else if (!is_media(block) && text_of(block).len != 0) {
             relay_buf_put(writing->out, *any ? RELAY_SPAN("\\n") : RELAY_SPAN(""));
@@ -424,7 +411,7 @@ static bool put_result_media(relay_gemini_writing_t *writing, const relay_messag
             RELAY_PUT(writing->out, "{\"text\":\"Result of the tool call ");
             relay_buf_put(writing->out, id);
             RELAY_PUT(writing->out, ":\"}");
-            relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
+            relay_codec_change_at(writing->translation, block->place);
         }
         said = true;
         if (!put_media(writing, message, block)) {
@@ -440,9 +427,9 @@ static bool put_opaque(relay_gemini_writing_t *writing, const relay_message_t *m
                        const relay_block_t *block)
 {
     if (block->content == NULL) {
-        return refuse_type(writing, message, block);
+        return refuse_type(writing, block);
     }
-    relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
+    relay_codec_change_at(writing->translation, block->place);
     return put_inner(writing, message, block->content);
 }
 
@@ -526,19 +513,6 @@ static bool put_rest(relay_gemini_writing_t *writing, const relay_message_t *mes
     return true;
 }
 
-static bool leave_extras(relay_gemini_writing_t *writing, const relay_message_t *message)
-{
-    relay_translation_t *translation = writing->translation;
-    relay_place_t place = {NULL, translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-
-    if (message->name.len != 0) {
-        relay_codec_drop(translation, RELAY_FIELD_NAME);
-    }
-    return relay_codec_leave(translation, message->extras,
-                             translation->caller->fields[RELAY_FIELD_MESSAGES], &place);
-}
-
 static bool put_media_of_results(relay_gemini_writing_t *writing, const relay_message_t *message)
 {
     for (const relay_block_t *block = message->blocks; block != NULL; block = block->next) {
@@ -567,7 +541,7 @@ static bool put_turn_parts(relay_gemini_writing_t *writing, const relay_message_
     for (message = from; message != end; message = message->next) {
         if (!(is_system(message) ? put_marked_system(writing, message)
                                  : put_rest(writing, message)) ||
-            !leave_extras(writing, message)) {
+            !relay_codec_leave_message(writing->translation, message)) {
             return false;
         }
     }
@@ -667,7 +641,8 @@ static bool put_system(relay_gemini_writing_t *writing, const relay_message_t *e
         if (any_remains(writing, message) && !writing->part) {
             RELAY_PUT(writing->out, "\"systemInstruction\":{\"parts\":[");
         }
-        if (!put_rest(writing, message) || !leave_extras(writing, message)) {
+        if (!put_rest(writing, message) ||
+            !relay_codec_leave_message(writing->translation, message)) {
             return false;
         }
     }

@@ -69,9 +69,11 @@ bool relay_chat_write_messages(relay_chat_writing_t *writing);
 bool relay_chat_required(relay_chat_reading_t *reading, relay_json_node_t node,
                          const relay_place_t *place, relay_span_t *text);
 
-/* Appends what a message's reasoning_content, reasoning and reasoning_details say. */
+/* Appends what a message's reasoning_content, reasoning and reasoning_details say; place
+ * is the message's, NULL in an answer. */
 bool relay_chat_read_reasoning(relay_translation_t *translation, const relay_json_tree_t *tree,
-                               relay_json_node_t message, relay_block_t ***tail);
+                               relay_json_node_t message, const relay_place_t *place,
+                               relay_block_t ***tail);
 
 /* Appends the entries of tool_calls; place is the message's, NULL in an answer. */
 bool relay_chat_read_calls(relay_translation_t *translation, const relay_json_tree_t *tree,

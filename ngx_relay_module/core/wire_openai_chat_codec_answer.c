@@ -162,7 +162,7 @@ static bool read_message(reading_t *reading, relay_json_node_t message, relay_ch
     relay_span_t refusal;
 
     relay_json_pick(reading->tree, message, message_keys, MESSAGE_KEYS, nodes);
-    if (!relay_chat_read_reasoning(reading->translation, reading->tree, message, &tail) ||
+    if (!relay_chat_read_reasoning(reading->translation, reading->tree, message, NULL, &tail) ||
         !read_content(reading, nodes, &tail) || !read_images(reading, nodes[M_IMAGES], &tail)) {
         return false;
     }

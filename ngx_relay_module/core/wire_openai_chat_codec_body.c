@@ -34,7 +34,7 @@ static void put_wrapped_function(relay_chat_writing_t *writing, const relay_tool
     relay_buf_put(out, RELAY_CODEC_WRAPPED_SCHEMA);
     RELAY_PUT(out, "}}");
     if (given(tool->grammar)) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_TOOL_GRAMMAR);
+        relay_codec_drop_in(writing->translation, tool->place, RELAY_FIELD_TOOL_GRAMMAR);
     }
 }
 
@@ -58,36 +58,21 @@ static void put_function(relay_chat_writing_t *writing, const relay_tool_t *tool
 
 static bool note_tool(relay_chat_writing_t *writing, const relay_tool_t *tool)
 {
-    relay_translation_t *translation = writing->translation;
-    relay_span_t tools = translation->caller->fields[RELAY_FIELD_TOOLS];
-    relay_place_t place = {NULL, tools, (int)tool->index};
-
-    if (given(tool->mark) && tool->mark.type != RELAY_JSON_NULL) {
-        relay_codec_drop(translation, RELAY_FIELD_MARK);
-    }
+    relay_codec_drop_mark(writing->translation, tool->mark, tool->mark_place);
     if (tool->strict.type == RELAY_JSON_TRUE && has_flag(writing, RELAY_TARGET_NO_STRICT)) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_STRICT);
+        relay_codec_drop_in(writing->translation, tool->place, RELAY_FIELD_TOOL_STRICT);
     }
-    if (tool->deferred) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_DEFERRED);
-    }
-    return relay_codec_leave(translation, tool->extras, tools, &place);
+    return relay_codec_leave_tool(writing->translation, tool);
 }
 
 static bool put_tool(relay_chat_writing_t *writing, const relay_tool_t *tool)
 {
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_TOOLS],
-                           (int)tool->index};
-    relay_place_t place = {&outer, RELAY_SPAN("type"), RELAY_PLACE_NO_INDEX};
-
     if (writing->own && tool->raw.len != 0) {
         relay_buf_put(writing->out, tool->raw);
         return true;
     }
     if (tool->kind == RELAY_TOOL_OPAQUE) {
-        return relay_codec_refuse(
-            writing->translation, &place,
-            RELAY_SPAN("a tool of this type is not supported by the provider of this model"));
+        return relay_codec_refuse_tool(writing->translation, tool);
     }
     if (tool->kind == RELAY_TOOL_CUSTOM && relay_chat_wraps(writing)) {
         put_wrapped_function(writing, tool);
@@ -416,7 +401,7 @@ relay_error_code_t relay_chat_write_request(relay_translation_t *translation,
     put_stream(&writing);
     if (writing.own) {
         relay_codec_put_extras(out, request->extras);
-    } else if (!relay_codec_leave(translation, request->extras, relay_span(NULL, 0), NULL)) {
+    } else if (!relay_codec_leave(translation, request->extras, NULL)) {
         return translation->error.code;
     }
     RELAY_PUT(out, "}");

@@ -180,6 +180,19 @@ static bool read_part_body(relay_chat_reading_t *reading, const relay_json_node_
     }
 }
 
+static bool read_mark(relay_chat_reading_t *reading, const relay_json_node_t *nodes,
+                      relay_block_t *block)
+{
+    unsigned key = nodes[P_CACHE] != RELAY_JSON_NOWHERE ? P_CACHE : P_BREAKPOINT;
+
+    block->mark = relay_json_value(reading->tree, nodes[key]);
+    if (block->mark.type == RELAY_JSON_ABSENT) {
+        return true;
+    }
+    block->mark_place = relay_codec_member(reading->translation, block->place, part_keys[key]);
+    return block->mark_place != NULL;
+}
+
 static bool read_part(relay_chat_reading_t *reading, relay_json_node_t node,
                       const relay_place_t *place, relay_block_t ***tail)
 {
@@ -199,11 +212,10 @@ static bool read_part(relay_chat_reading_t *reading, relay_json_node_t node,
     if (block == NULL) {
         return false;
     }
-    block->index = (unsigned)place->index;
+    block->place = relay_codec_keep(reading->translation, place);
     block->raw = relay_json_value(reading->tree, node).text;
-    block->mark = relay_json_value(
-        reading->tree, nodes[P_CACHE] != RELAY_JSON_NOWHERE ? nodes[P_CACHE] : nodes[P_BREAKPOINT]);
-    return read_part_body(reading, nodes, place, block) &&
+    return block->place != NULL && read_mark(reading, nodes, block) &&
+           read_part_body(reading, nodes, place, block) &&
            relay_codec_extras(reading->translation, reading->tree, node, part_keys, PART_KEYS, NULL,
                               0, &block->extras);
 }
@@ -225,10 +237,12 @@ static bool read_content(relay_chat_reading_t *reading, relay_json_node_t conten
             return true;
         }
         block = relay_codec_block(reading->translation, tail, RELAY_BLOCK_TEXT);
-        if (block != NULL) {
-            block->text = relay_json_content(reading->tree, content);
+        if (block == NULL) {
+            return false;
         }
-        return block != NULL;
+        block->text = relay_json_content(reading->tree, content);
+        block->place = relay_codec_keep(reading->translation, &place);
+        return block->place != NULL;
     case RELAY_JSON_ARRAY:
         break;
     default:
@@ -301,7 +315,7 @@ static bool read_role(relay_chat_reading_t *reading, relay_json_node_t node,
 
 /* The deprecated form has no id: the name stands for it. */
 static bool read_old_call(relay_chat_reading_t *reading, relay_json_node_t node,
-                          relay_block_t ***tail)
+                          const relay_place_t *outer, relay_block_t ***tail)
 {
     static const relay_span_t keys[] = {RELAY_SPAN_INIT("name"), RELAY_SPAN_INIT("arguments")};
     relay_json_node_t nodes[2];
@@ -319,7 +333,8 @@ static bool read_old_call(relay_chat_reading_t *reading, relay_json_node_t node,
     block->call.id = block->call.name;
     block->call.arguments =
         (relay_arguments_t){.text = relay_json_content(reading->tree, nodes[1]), .quoted = true};
-    return true;
+    block->place = relay_codec_member(reading->translation, outer, message_keys[M_FUNCTION_CALL]);
+    return block->place != NULL;
 }
 
 static bool read_assistant(relay_chat_reading_t *reading, relay_json_node_t node,
@@ -330,7 +345,7 @@ static bool read_assistant(relay_chat_reading_t *reading, relay_json_node_t node
     relay_span_t refusal = relay_json_content(reading->tree, nodes[M_REFUSAL]);
 
     if (!reading->own &&
-        !relay_chat_read_reasoning(reading->translation, reading->tree, node, &tail)) {
+        !relay_chat_read_reasoning(reading->translation, reading->tree, node, place, &tail)) {
         return false;
     }
     if (!read_content(reading, nodes[M_CONTENT], place, &tail)) {
@@ -342,10 +357,11 @@ static bool read_assistant(relay_chat_reading_t *reading, relay_json_node_t node
             return false;
         }
         block->text = refusal;
+        block->place = place;
     }
     return relay_chat_read_calls(reading->translation, reading->tree, nodes[M_TOOL_CALLS], place,
                                  &tail) &&
-           read_old_call(reading, nodes[M_FUNCTION_CALL], &tail);
+           read_old_call(reading, nodes[M_FUNCTION_CALL], place, &tail);
 }
 
 static bool read_result(relay_chat_reading_t *reading, const relay_json_node_t *nodes,
@@ -357,6 +373,10 @@ static bool read_result(relay_chat_reading_t *reading, const relay_json_node_t *
     bool old = nodes[M_TOOL_CALL_ID] == RELAY_JSON_NOWHERE && message->name.len != 0;
 
     if (block == NULL) {
+        return false;
+    }
+    block->place = relay_codec_member(reading->translation, outer, message_keys[M_CONTENT]);
+    if (block->place == NULL) {
         return false;
     }
     block->call.name = message->name;
@@ -392,17 +412,20 @@ static bool read_message(relay_chat_reading_t *reading, relay_json_node_t node,
                             &message->extras)) {
         return false;
     }
-    message->index = (unsigned)place->index;
+    message->place = relay_codec_keep(reading->translation, place);
+    if (message->place == NULL) {
+        return false;
+    }
     message->name = relay_json_content(reading->tree, nodes[M_NAME]);
     message->listed = relay_json_type(reading->tree, nodes[M_CONTENT]) == RELAY_JSON_ARRAY;
     blocks = &message->blocks;
     switch (role) {
     case RELAY_ROLE_ASSISTANT:
-        return read_assistant(reading, node, nodes, place, message);
+        return read_assistant(reading, node, nodes, message->place, message);
     case RELAY_ROLE_TOOL:
-        return read_result(reading, nodes, place, message);
+        return read_result(reading, nodes, message->place, message);
     default:
-        return read_content(reading, nodes[M_CONTENT], place, &blocks);
+        return read_content(reading, nodes[M_CONTENT], message->place, &blocks);
     }
 }
 

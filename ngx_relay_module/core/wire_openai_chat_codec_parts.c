@@ -27,13 +27,21 @@ static void read_arguments(const relay_json_tree_t *tree, relay_json_node_t node
     }
 }
 
+static bool name_missing(relay_translation_t *translation, const relay_block_t *call)
+{
+    relay_place_t place = {
+        call->place, call->call.free_text ? RELAY_SPAN("custom.name") : RELAY_SPAN("function.name"),
+        RELAY_PLACE_NO_INDEX};
+
+    return relay_codec_missing(translation, &place);
+}
+
 static bool read_call(relay_translation_t *translation, const relay_json_tree_t *tree,
                       relay_json_node_t node, const relay_place_t *place, relay_block_t ***tail)
 {
     static const relay_span_t keys[] = {RELAY_SPAN_INIT("name"), RELAY_SPAN_INIT("arguments"),
                                         RELAY_SPAN_INIT("input")};
     relay_json_node_t nodes[CALL_KEYS], inner[3];
-    relay_place_t name = {place, RELAY_SPAN("function.name"), RELAY_PLACE_NO_INDEX};
     relay_block_t *block;
 
     relay_json_pick(tree, node, call_keys, CALL_KEYS, nodes);
@@ -41,7 +49,6 @@ static bool read_call(relay_translation_t *translation, const relay_json_tree_t 
     if (block == NULL) {
         return false;
     }
-    block->index = (unsigned)place->index;
     block->raw = relay_json_value(tree, node).text;
     block->call.free_text = relay_json_type(tree, nodes[C_CUSTOM]) == RELAY_JSON_OBJECT;
     relay_json_pick(tree, nodes[block->call.free_text ? C_CUSTOM : C_FUNCTION], keys, 3, inner);
@@ -51,11 +58,10 @@ static bool read_call(relay_translation_t *translation, const relay_json_tree_t 
     if (place->outer == NULL) {
         return true; /* of an answer: never refused for what the model says */
     }
-    if (!relay_codec_leave_rest(translation, tree, node, call_keys, CALL_KEYS,
-                                translation->caller->fields[RELAY_FIELD_CALLS])) {
-        return false;
-    }
-    return block->call.name.len != 0 || relay_codec_missing(translation, &name);
+    block->place = relay_codec_keep(translation, place);
+    return block->place != NULL &&
+           relay_codec_leave_rest(translation, tree, node, call_keys, CALL_KEYS, place) &&
+           (block->call.name.len != 0 || name_missing(translation, block));
 }
 
 bool relay_chat_read_calls(relay_translation_t *translation, const relay_json_tree_t *tree,
@@ -164,10 +170,23 @@ static bool read_detail(relay_translation_t *translation, const relay_json_tree_
     return read_run(translation, tree, list, first, *node, length, block);
 }
 
+static bool say_where(relay_translation_t *translation, const relay_place_t *outer,
+                      relay_span_t name, relay_block_t *block)
+{
+    const relay_place_t *place = relay_codec_member(translation, outer, name);
+
+    for (; block != NULL; block = block->next) {
+        block->place = place;
+        block->thought_place = place;
+    }
+    return place != NULL;
+}
+
 /* The details repeat the plain field: it counts only without them, or for a
  * single signature that came without its text. */
 bool relay_chat_read_reasoning(relay_translation_t *translation, const relay_json_tree_t *tree,
-                               relay_json_node_t message, relay_block_t ***tail)
+                               relay_json_node_t message, const relay_place_t *outer,
+                               relay_block_t ***tail)
 {
     enum { CONTENT, REASONING, DETAILS, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("reasoning_content"),
@@ -176,6 +195,7 @@ bool relay_chat_read_reasoning(relay_translation_t *translation, const relay_jso
     relay_json_node_t nodes[KEYS], node;
     relay_block_t **first = *tail;
     relay_span_t plain;
+    unsigned key;
 
     relay_json_pick(tree, message, keys, KEYS, nodes);
     node = relay_json_first(tree, nodes[DETAILS]);
@@ -185,6 +205,7 @@ bool relay_chat_read_reasoning(relay_translation_t *translation, const relay_jso
         }
     }
     plain = relay_json_content(tree, nodes[CONTENT]);
+    key = *first != NULL ? DETAILS : plain.len != 0 ? CONTENT : REASONING;
     plain = plain.len != 0 ? plain : relay_json_content(tree, nodes[REASONING]);
     if (plain.len != 0 && *first == NULL &&
         relay_codec_block(translation, tail, RELAY_BLOCK_THINKING) == NULL) {
@@ -194,7 +215,7 @@ bool relay_chat_read_reasoning(relay_translation_t *translation, const relay_jso
         (*first)->text.len == 0) {
         (*first)->text = plain;
     }
-    return true;
+    return outer == NULL || *first == NULL || say_where(translation, outer, keys[key], *first);
 }
 
 void relay_chat_put_detail(relay_buf_t *out, relay_block_kind_t kind, relay_span_t text,

@@ -9,17 +9,14 @@
 
 /* ---- tools --------------------------------------------------------------- */
 
-static bool read_function(relay_chat_reading_t *reading, relay_json_node_t node,
-                          const relay_place_t *outer, relay_tool_t *tool)
+/* What describes a tool: node, at tool->place. */
+static bool read_function(relay_chat_reading_t *reading, relay_json_node_t node, relay_tool_t *tool)
 {
     enum { NAME, DESCRIPTION, PARAMETERS, STRICT, GRAMMAR, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("name"), RELAY_SPAN_INIT("description"),
                                             RELAY_SPAN_INIT("parameters"),
                                             RELAY_SPAN_INIT("strict"), RELAY_SPAN_INIT("format")};
-    relay_place_t object = {
-        outer, tool->kind == RELAY_TOOL_CUSTOM ? RELAY_SPAN("custom") : RELAY_SPAN("function"),
-        RELAY_PLACE_NO_INDEX};
-    relay_place_t place = {&object, RELAY_SPAN("name"), RELAY_PLACE_NO_INDEX};
+    relay_place_t place = {tool->place, RELAY_SPAN("name"), RELAY_PLACE_NO_INDEX};
     relay_json_node_t nodes[KEYS];
 
     relay_json_pick(reading->tree, node, keys, KEYS, nodes);
@@ -43,8 +40,11 @@ static bool read_tool(relay_chat_reading_t *reading, relay_json_node_t node,
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("type"), RELAY_SPAN_INIT("function"),
                                             RELAY_SPAN_INIT("custom"),
                                             RELAY_SPAN_INIT("cache_control")};
+    static const unsigned described[] = {
+        [RELAY_TOOL_FUNCTION] = FUNCTION, [RELAY_TOOL_CUSTOM] = CUSTOM, [RELAY_TOOL_OPAQUE] = TYPE};
     relay_json_node_t nodes[KEYS];
     relay_tool_kind_t kind = RELAY_TOOL_OPAQUE;
+    const relay_place_t *outer;
     relay_tool_t *tool;
 
     if (relay_json_type(reading->tree, node) != RELAY_JSON_OBJECT) {
@@ -57,19 +57,19 @@ static bool read_tool(relay_chat_reading_t *reading, relay_json_node_t node,
     } else if (relay_json_reads(reading->tree, nodes[TYPE], RELAY_SPAN("custom"))) {
         kind = RELAY_TOOL_CUSTOM;
     }
+    outer = relay_codec_keep(reading->translation, place);
     tool = relay_codec_tool(reading->translation, tail, kind);
-    if (tool == NULL) {
+    if (outer == NULL || tool == NULL) {
         return false;
     }
-    tool->index = (unsigned)place->index;
+    tool->place = relay_codec_member(reading->translation, outer, keys[described[kind]]);
+    tool->mark_place = relay_codec_member(reading->translation, outer, keys[CACHE]);
     tool->raw = relay_json_value(reading->tree, node).text;
     tool->type = relay_json_content(reading->tree, nodes[TYPE]);
     tool->mark = relay_json_value(reading->tree, nodes[CACHE]);
     return kind == RELAY_TOOL_OPAQUE ||
-           (read_function(reading, nodes[kind == RELAY_TOOL_CUSTOM ? CUSTOM : FUNCTION], place,
-                          tool) &&
-            relay_codec_leave_rest(reading->translation, reading->tree, node, keys, KEYS,
-                                   RELAY_SPAN("tools")));
+           (read_function(reading, nodes[described[kind]], tool) &&
+            relay_codec_leave_rest(reading->translation, reading->tree, node, keys, KEYS, place));
 }
 
 /* The deprecated list holds what is inside a tool. */
@@ -81,9 +81,9 @@ static bool read_old_function(relay_chat_reading_t *reading, relay_json_node_t n
     if (tool == NULL) {
         return false;
     }
-    tool->index = (unsigned)place->index;
+    tool->place = relay_codec_keep(reading->translation, place);
     reading->translation->old_calls = true;
-    return read_function(reading, node, place, tool);
+    return tool->place != NULL && read_function(reading, node, tool);
 }
 
 static bool read_tools(relay_chat_reading_t *reading, relay_json_node_t tools, relay_span_t name,
@@ -302,11 +302,12 @@ static bool read_limit(relay_chat_reading_t *reading, relay_json_node_t node, re
         return relay_codec_refuse(reading->translation, &place,
                                   RELAY_SPAN("this field must be a whole number"));
     }
-    if (!reading->request->limited || tokens < reading->request->max_tokens) {
-        reading->request->max_tokens = tokens;
+    if (reading->request->limited && tokens >= reading->request->max_tokens) {
+        return true;
     }
+    reading->request->max_tokens = tokens;
     reading->request->limited = true;
-    return true;
+    return relay_codec_say(reading->translation, RELAY_FIELD_MAX_TOKENS, name);
 }
 
 static bool read_stop(relay_chat_reading_t *reading, relay_json_node_t node)
@@ -369,8 +370,8 @@ static bool read_format(relay_chat_reading_t *reading, relay_json_node_t node)
     format->description = relay_json_content(reading->tree, inner[DESCRIPTION]);
     format->schema = relay_json_value(reading->tree, inner[SCHEMA]);
     format->strict = given(reading, inner[STRICT]);
-    return relay_codec_leave_rest(reading->translation, reading->tree, nodes[SCHEMA_OBJECT],
-                                  inner_keys, INNER, RELAY_SPAN("response_format.json_schema"));
+    return relay_codec_leave_rest_of(reading->translation, reading->tree, nodes[SCHEMA_OBJECT],
+                                     inner_keys, INNER, RELAY_SPAN("response_format.json_schema"));
 }
 
 static bool read_reasoning_effort(relay_chat_reading_t *reading, relay_json_node_t node)
@@ -472,12 +473,16 @@ static bool read_all_tools(relay_chat_reading_t *reading, const relay_json_node_
         !read_tools(reading, nodes[R_FUNCTIONS], request_keys[R_FUNCTIONS], read_old_function)) {
         return false;
     }
-    return read_tool_choice(reading, nodes[R_TOOL_CHOICE] != RELAY_JSON_NOWHERE
-                                         ? nodes[R_TOOL_CHOICE]
-                                         : nodes[R_FUNCTION_CALL]);
+    if (nodes[R_TOOL_CHOICE] != RELAY_JSON_NOWHERE ||
+        nodes[R_FUNCTION_CALL] == RELAY_JSON_NOWHERE) {
+        return read_tool_choice(reading, nodes[R_TOOL_CHOICE]);
+    }
+    return relay_codec_say(reading->translation, RELAY_FIELD_TOOL_CHOICE,
+                           request_keys[R_FUNCTION_CALL]) &&
+           read_tool_choice(reading, nodes[R_FUNCTION_CALL]);
 }
 
-static void read_labels(relay_chat_reading_t *reading, const relay_json_node_t *nodes)
+static bool read_labels(relay_chat_reading_t *reading, const relay_json_node_t *nodes)
 {
     relay_request_t *request = reading->request;
     relay_span_t safety = relay_json_content(reading->tree, nodes[R_SAFETY_IDENTIFIER]);
@@ -489,8 +494,13 @@ static void read_labels(relay_chat_reading_t *reading, const relay_json_node_t *
     if (safety.len != 0 && request->user.len != 0) {
         relay_codec_drop(reading->translation, RELAY_FIELD_USER); /* there is one person */
     }
-    request->user = safety.len != 0 ? safety : request->user;
     request->service_tier = relay_json_content(reading->tree, nodes[R_SERVICE_TIER]);
+    if (safety.len == 0) {
+        return true;
+    }
+    request->user = safety;
+    return relay_codec_say(reading->translation, RELAY_FIELD_USER,
+                           request_keys[R_SAFETY_IDENTIFIER]);
 }
 
 relay_error_code_t relay_chat_read_request(relay_translation_t *translation,
@@ -502,8 +512,8 @@ relay_error_code_t relay_chat_read_request(relay_translation_t *translation,
 
     request->origin = &relay_codec_openai_chat;
     relay_json_pick(tree, 0, request_keys, REQUEST_KEYS, nodes);
-    read_labels(&reading, nodes);
-    if (relay_codec_extras(translation, tree, 0, request_keys, REQUEST_KEYS, essentials,
+    if (read_labels(&reading, nodes) &&
+        relay_codec_extras(translation, tree, 0, request_keys, REQUEST_KEYS, essentials,
                            COUNT(essentials), &request->extras) &&
         read_stream(&reading, nodes) && relay_chat_read_messages(&reading, nodes[R_MESSAGES]) &&
         read_all_tools(&reading, nodes) && read_sampling(&reading, nodes) &&

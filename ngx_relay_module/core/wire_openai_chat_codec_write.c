@@ -21,33 +21,12 @@ static void separate(relay_chat_writing_t *writing)
     writing->any = true;
 }
 
-static relay_place_t place_of(const relay_chat_writing_t *writing, const relay_message_t *message)
-{
-    return (relay_place_t){NULL, writing->translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-}
-
 /* ---- parts --------------------------------------------------------------- */
-
-static bool refuse_block(relay_chat_writing_t *writing, const relay_message_t *message,
-                         const relay_block_t *block, relay_span_t why)
-{
-    relay_place_t outer = place_of(writing, message);
-    relay_place_t place = {&outer, RELAY_SPAN("content"), (int)block->index};
-
-    return relay_codec_refuse(writing->translation, &place, why);
-}
 
 static void note_block(relay_chat_writing_t *writing, const relay_block_t *block)
 {
-    relay_translation_t *translation = writing->translation;
-
-    if (block->mark.type != RELAY_JSON_ABSENT && block->mark.type != RELAY_JSON_NULL) {
-        relay_codec_drop(translation, RELAY_FIELD_MARK);
-    }
-    if (block->citations != NULL) {
-        relay_codec_drop(translation, RELAY_FIELD_CITATIONS);
-    }
+    relay_codec_drop_mark(writing->translation, block->mark, block->mark_place);
+    relay_codec_drop_citations(writing->translation, block);
 }
 
 static void put_text_part(relay_chat_writing_t *writing, relay_span_t text)
@@ -57,14 +36,14 @@ static void put_text_part(relay_chat_writing_t *writing, relay_span_t text)
     RELAY_PUT(writing->out, "}");
 }
 
-static bool put_image(relay_chat_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block)
+static bool put_image(relay_chat_writing_t *writing, const relay_block_t *block)
 {
     relay_buf_t *out = writing->out;
 
     if (block->media.source == RELAY_SOURCE_FILE) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("files are not known to the provider of this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("files are not known to the provider of this model"));
     }
     RELAY_PUT(out, "{\"type\":\"image_url\",\"image_url\":{\"url\":");
     if (block->media.source == RELAY_SOURCE_URL) {
@@ -77,8 +56,7 @@ static bool put_image(relay_chat_writing_t *writing, const relay_message_t *mess
     return true;
 }
 
-static bool put_document(relay_chat_writing_t *writing, const relay_message_t *message,
-                         const relay_block_t *block)
+static bool put_document(relay_chat_writing_t *writing, const relay_block_t *block)
 {
     relay_buf_t *out = writing->out;
     bool first = true;
@@ -103,21 +81,21 @@ static bool put_document(relay_chat_writing_t *writing, const relay_message_t *m
         RELAY_PUT(out, "}}");
         return true;
     default:
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("a document has to be in the request itself for the "
-                                       "provider of this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("a document has to be in the request itself for the "
+                       "provider of this model"));
     }
 }
 
-static bool put_audio(relay_chat_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block)
+static bool put_audio(relay_chat_writing_t *writing, const relay_block_t *block)
 {
     bool mp3 = relay_span_eq(block->media.media_type, RELAY_SPAN("audio/mpeg")) ||
                relay_span_eq(block->media.media_type, RELAY_SPAN("audio/mp3"));
 
     if (block->media.source != RELAY_SOURCE_BASE64) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("audio has to be in the request itself"));
+        return relay_codec_refuse_block(writing->translation, block,
+                                        RELAY_SPAN("audio has to be in the request itself"));
     }
     RELAY_PUT(writing->out, "{\"type\":\"input_audio\",\"input_audio\":{\"data\":");
     relay_codec_put_string(writing->out, block->media.data);
@@ -144,52 +122,50 @@ static bool is_part(const relay_block_t *block)
     }
 }
 
-static bool put_parts(relay_chat_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *blocks, bool *first);
+static bool put_parts(relay_chat_writing_t *writing, const relay_block_t *blocks, bool *first);
 
-static bool put_opaque(relay_chat_writing_t *writing, const relay_message_t *message,
-                       const relay_block_t *block, bool *first)
+static bool put_opaque(relay_chat_writing_t *writing, const relay_block_t *block, bool *first)
 {
     if (block->content != NULL) {
-        relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
-        return put_parts(writing, message, block->content, first);
+        relay_codec_change_at(writing->translation, block->place);
+        return put_parts(writing, block->content, first);
     }
     if (block->essential) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("content of this type is not supported by the provider of "
-                                       "this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("content of this type is not supported by the provider of "
+                       "this model"));
     }
     return true;
 }
 
-static bool put_part(relay_chat_writing_t *writing, const relay_message_t *message,
-                     const relay_block_t *block)
+static bool put_part(relay_chat_writing_t *writing, const relay_block_t *block)
 {
     switch (block->kind) {
     case RELAY_BLOCK_IMAGE:
-        return put_image(writing, message, block);
+        return put_image(writing, block);
     case RELAY_BLOCK_DOCUMENT:
-        return put_document(writing, message, block);
+        return put_document(writing, block);
     case RELAY_BLOCK_AUDIO:
-        return put_audio(writing, message, block);
+        return put_audio(writing, block);
     case RELAY_BLOCK_VIDEO:
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("video is not supported by the provider of this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("video is not supported by the provider of this model"));
     default:
         put_text_part(writing, block->text);
         return true;
     }
 }
 
-static bool put_parts(relay_chat_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *blocks, bool *first)
+static bool put_parts(relay_chat_writing_t *writing, const relay_block_t *blocks, bool *first)
 {
     for (const relay_block_t *block = blocks; block != NULL; block = block->next) {
         if (!is_part(block)) {
             continue;
         }
         if (block->kind == RELAY_BLOCK_OPAQUE && !writing->own) {
-            if (!put_opaque(writing, message, block, first)) {
+            if (!put_opaque(writing, block, first)) {
                 return false;
             }
             continue;
@@ -198,7 +174,7 @@ static bool put_parts(relay_chat_writing_t *writing, const relay_message_t *mess
         *first = false;
         if (writing->own && block->raw.len != 0) {
             relay_buf_put(writing->out, block->raw);
-        } else if (!put_part(writing, message, block)) {
+        } else if (!put_part(writing, block)) {
             return false;
         } else if (!writing->own) {
             note_block(writing, block);
@@ -249,13 +225,12 @@ static void put_joined(relay_chat_writing_t *writing, const relay_block_t *block
     RELAY_PUT(writing->out, "\"");
 }
 
-static bool put_list(relay_chat_writing_t *writing, const relay_message_t *message,
-                     const relay_block_t *blocks)
+static bool put_list(relay_chat_writing_t *writing, const relay_block_t *blocks)
 {
     bool first = true;
 
     RELAY_PUT(writing->out, "[");
-    if (!put_parts(writing, message, blocks, &first)) {
+    if (!put_parts(writing, blocks, &first)) {
         return false;
     }
     RELAY_PUT(writing->out, "]");
@@ -274,13 +249,9 @@ static void put_head(relay_chat_writing_t *writing, const relay_message_t *messa
 
 static bool put_tail(relay_chat_writing_t *writing, const relay_message_t *message)
 {
-    relay_place_t place = place_of(writing, message);
-
     if (writing->own) {
         relay_codec_put_extras(writing->out, message->extras);
-    } else if (!relay_codec_leave(writing->translation, message->extras,
-                                  writing->translation->caller->fields[RELAY_FIELD_MESSAGES],
-                                  &place)) {
+    } else if (!relay_codec_leave(writing->translation, message->extras, message->place)) {
         return false;
     }
     RELAY_PUT(writing->out, "}");
@@ -295,13 +266,13 @@ static bool put_system(relay_chat_writing_t *writing, const relay_message_t *mes
                      (writing->translation->target.flags & RELAY_TARGET_NO_DEVELOPER) == 0;
 
     if (!only_text(message->blocks)) {
-        return refuse_block(writing, message, other_part(message->blocks),
-                            RELAY_SPAN("a system message holds text only"));
+        return relay_codec_refuse_block(writing->translation, other_part(message->blocks),
+                                        RELAY_SPAN("a system message holds text only"));
     }
     put_head(writing, message, developer ? RELAY_SPAN("developer") : RELAY_SPAN("system"));
     RELAY_PUT(writing->out, ",\"content\":");
     if (writing->own && message->listed) {
-        if (!put_list(writing, message, message->blocks)) {
+        if (!put_list(writing, message->blocks)) {
             return false;
         }
     } else {
@@ -325,11 +296,11 @@ static void put_result_text(relay_chat_writing_t *writing, const relay_block_t *
     for (const relay_block_t *block = blocks; block != NULL; block = block->next) {
         relay_span_t text = block->kind == RELAY_BLOCK_DOCUMENT ? block->media.data : block->text;
         if (block->kind == RELAY_BLOCK_OPAQUE) {
-            relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
+            relay_codec_change_at(writing->translation, block->place);
             put_result_text(writing, block->content);
         } else if (is_media(block)) {
             writing->media_due = true;
-            relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
+            relay_codec_change_at(writing->translation, block->place);
         } else if (text.len != 0) {
             relay_buf_put(writing->out, first ? RELAY_SPAN("") : RELAY_SPAN("\\n"));
             relay_buf_put(writing->out, text);
@@ -349,12 +320,12 @@ static bool put_result(relay_chat_writing_t *writing, const relay_message_t *mes
     relay_codec_put_string(out, result->call.id);
     RELAY_PUT(out, ",\"content\":");
     if (writing->own && message->listed) {
-        return put_list(writing, message, result->content) && put_tail(writing, message);
+        return put_list(writing, result->content) && put_tail(writing, message);
     }
     RELAY_PUT(out, "\"");
     if (result->call.failed) {
         RELAY_PUT(out, "Error: ");
-        relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
+        relay_codec_change_at(writing->translation, result->place);
     }
     put_result_text(writing, result->content);
     RELAY_PUT(out, "\"");
@@ -368,8 +339,7 @@ static bool put_result(relay_chat_writing_t *writing, const relay_message_t *mes
     return true;
 }
 
-static bool put_result_media(relay_chat_writing_t *writing, const relay_message_t *message,
-                             const relay_block_t *result)
+static bool put_result_media(relay_chat_writing_t *writing, const relay_block_t *result)
 {
     bool said = false;
 
@@ -385,7 +355,7 @@ static bool put_result_media(relay_chat_writing_t *writing, const relay_message_
         }
         said = true;
         writing->part = true;
-        if (!put_part(writing, message, block)) {
+        if (!put_part(writing, block)) {
             return false;
         }
     }
@@ -405,8 +375,7 @@ static bool put_due_media(relay_chat_writing_t *writing, const relay_message_t *
     for (const relay_message_t *message = writing->media_from; message != end;
          message = message->next) {
         for (const relay_block_t *block = message->blocks; block != NULL; block = block->next) {
-            if (block->kind == RELAY_BLOCK_TOOL_RESULT &&
-                !put_result_media(writing, message, block)) {
+            if (block->kind == RELAY_BLOCK_TOOL_RESULT && !put_result_media(writing, block)) {
                 return false;
             }
         }
@@ -455,7 +424,7 @@ static bool put_user(relay_chat_writing_t *writing, const relay_message_t *messa
     RELAY_PUT(writing->out, ",\"content\":");
     if (single && !(writing->own && message->listed)) {
         put_joined(writing, block, false);
-    } else if (!put_list(writing, message, block)) {
+    } else if (!put_list(writing, block)) {
         return false;
     }
     return put_tail(writing, message);
@@ -501,7 +470,7 @@ static bool put_calls(relay_chat_writing_t *writing, const relay_message_t *mess
     for (const relay_block_t *block = message->blocks; block != NULL; block = block->next) {
         if (block->kind != RELAY_BLOCK_TOOL_CALL) {
             if (any && is_part(block)) {
-                relay_codec_change(writing->translation, RELAY_FIELD_BLOCK); /* its place */
+                relay_codec_change_at(writing->translation, block->place); /* not in its place */
             }
             continue;
         }
@@ -538,7 +507,7 @@ static void note_reasoning(relay_chat_writing_t *writing, const relay_message_t 
         if (block->kind == RELAY_BLOCK_REDACTED ||
             (block->kind == RELAY_BLOCK_THINKING &&
              (!wants_reasoning(writing) || block->signature.len != 0))) {
-            relay_codec_drop(writing->translation, RELAY_FIELD_REASONING_HISTORY);
+            relay_codec_drop_at(writing->translation, block->thought_place);
         }
     }
 }
@@ -572,7 +541,7 @@ static bool put_assistant_content(relay_chat_writing_t *writing, const relay_mes
         put_joined(writing, message->blocks, false);
         return true;
     }
-    return put_list(writing, message, message->blocks);
+    return put_list(writing, message->blocks);
 }
 
 static bool put_assistant(relay_chat_writing_t *writing, const relay_message_t *message)
@@ -599,7 +568,7 @@ static void note_opaque(relay_chat_writing_t *writing, const relay_message_t *me
 {
     for (const relay_block_t *block = message->blocks; block != NULL; block = block->next) {
         if (block->kind == RELAY_BLOCK_OPAQUE && !is_part(block)) {
-            relay_codec_drop(writing->translation, RELAY_FIELD_BLOCK);
+            relay_codec_drop_at(writing->translation, block->place);
         }
     }
 }

@@ -174,7 +174,7 @@ static bool leave_rest(const reading_t *reading, relay_json_node_t user)
     }
     return relay_codec_extras(reading->translation, reading->tree, 0, keys, KEYS, NULL, 0,
                               &extras) &&
-           relay_codec_leave(reading->translation, extras, relay_span(NULL, 0), NULL);
+           relay_codec_leave(reading->translation, extras, NULL);
 }
 
 static relay_error_code_t read_request(relay_translation_t *translation,

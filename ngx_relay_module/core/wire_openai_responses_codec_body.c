@@ -66,33 +66,21 @@ static void put_function(relay_responses_writing_t *writing, const relay_tool_t 
 static bool note_tool(relay_responses_writing_t *writing, const relay_tool_t *tool)
 {
     relay_translation_t *translation = writing->translation;
-    relay_span_t tools = translation->caller->fields[RELAY_FIELD_TOOLS];
-    relay_place_t place = {NULL, tools, (int)tool->index};
 
-    if (given(tool->mark) && tool->mark.type != RELAY_JSON_NULL) {
-        relay_codec_drop(translation, RELAY_FIELD_MARK);
-    }
+    relay_codec_drop_mark(translation, tool->mark, tool->mark_place);
     if (tool->strict.type == RELAY_JSON_TRUE && has_flag(writing, RELAY_TARGET_NO_STRICT)) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_STRICT);
+        relay_codec_drop_in(translation, tool->place, RELAY_FIELD_TOOL_STRICT);
     }
-    if (tool->deferred) {
-        relay_codec_drop(translation, RELAY_FIELD_TOOL_DEFERRED);
-    }
-    return relay_codec_leave(translation, tool->extras, tools, &place);
+    return relay_codec_leave_tool(translation, tool);
 }
 
 static bool put_tool(relay_responses_writing_t *writing, const relay_tool_t *tool)
 {
-    relay_place_t outer = {NULL, writing->translation->caller->fields[RELAY_FIELD_TOOLS],
-                           (int)tool->index};
-    relay_place_t place = {&outer, RELAY_SPAN("type"), RELAY_PLACE_NO_INDEX};
     relay_buf_t *out = writing->out;
     bool custom = tool->kind == RELAY_TOOL_CUSTOM;
 
     if (tool->kind == RELAY_TOOL_OPAQUE) {
-        return relay_codec_refuse(
-            writing->translation, &place,
-            RELAY_SPAN("a tool of this type is not supported by the provider of this model"));
+        return relay_codec_refuse_tool(writing->translation, tool);
     }
     relay_buf_put(out, custom ? RELAY_SPAN("{\"type\":\"custom\",\"name\":")
                               : RELAY_SPAN("{\"type\":\"function\",\"name\":"));
@@ -432,9 +420,7 @@ static void put_instructions(relay_responses_writing_t *writing)
     for (const relay_message_t *message = writing->request->messages;
          message != NULL && message->apart; message = message->next) {
         for (const relay_block_t *block = message->blocks; block != NULL; block = block->next) {
-            if (block->mark.type != RELAY_JSON_ABSENT && block->mark.type != RELAY_JSON_NULL) {
-                relay_codec_drop(writing->translation, RELAY_FIELD_MARK);
-            }
+            relay_codec_drop_mark(writing->translation, block->mark, block->mark_place);
             if (block->kind == RELAY_BLOCK_TEXT && block->text.len != 0) {
                 relay_buf_put(writing->out,
                               any ? RELAY_SPAN("\\n\\n") : RELAY_SPAN(",\"instructions\":\""));
@@ -495,8 +481,7 @@ static bool put_foreign(relay_responses_writing_t *writing)
     put_text(writing);
     put_labels(writing);
     RELAY_PUT(writing->out, ",\"store\":false");
-    return relay_codec_leave(writing->translation, writing->request->extras, relay_span(NULL, 0),
-                             NULL);
+    return relay_codec_leave(writing->translation, writing->request->extras, NULL);
 }
 
 relay_error_code_t relay_responses_write_request(relay_translation_t *translation,

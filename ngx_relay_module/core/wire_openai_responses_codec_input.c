@@ -230,9 +230,14 @@ static bool read_part(relay_responses_reading_t *reading, relay_json_node_t node
     if (block == NULL) {
         return false;
     }
-    block->index = (unsigned)place->index;
+    block->place = relay_codec_keep(reading->translation, place);
     block->mark = relay_json_value(reading->tree, nodes[P_BREAKPOINT]);
-    return read_part_body(reading, nodes, place, block) &&
+    if (block->mark.type != RELAY_JSON_ABSENT) {
+        block->mark_place =
+            relay_codec_member(reading->translation, block->place, part_keys[P_BREAKPOINT]);
+    }
+    return reading->translation->error.code == RELAY_ERR_NONE &&
+           read_part_body(reading, nodes, place, block) &&
            relay_codec_extras(reading->translation, reading->tree, node, part_keys, PART_KEYS, NULL,
                               0, &block->extras);
 }
@@ -253,10 +258,12 @@ bool relay_responses_read_content(relay_responses_reading_t *reading, relay_json
             return true;
         }
         block = relay_codec_block(reading->translation, tail, RELAY_BLOCK_TEXT);
-        if (block != NULL) {
-            block->text = relay_json_content(reading->tree, content);
+        if (block == NULL) {
+            return false;
         }
-        return block != NULL;
+        block->text = relay_json_content(reading->tree, content);
+        block->place = relay_codec_keep(reading->translation, &place);
+        return block->place != NULL;
     case RELAY_JSON_ARRAY:
         break;
     default:
@@ -332,7 +339,7 @@ static relay_message_t *add_message(list_t *list, const item_t *item, relay_role
     relay_message_t *message = relay_codec_message(list->reading->translation, &list->tail, role);
 
     if (message != NULL) {
-        message->index = (unsigned)item->place->index;
+        message->place = item->place;
         list->turn = role == RELAY_ROLE_ASSISTANT ? message : NULL;
         list->blocks = &message->blocks;
     }
@@ -397,11 +404,29 @@ static bool read_message(list_t *list, const item_t *item)
            read_extras(list, item, &message->extras);
 }
 
+/* What only its provider can read goes before what anybody can. */
+static bool say_where(list_t *list, const item_t *item, relay_block_t *block)
+{
+    const relay_json_tree_t *tree = list->reading->tree;
+    unsigned key = relay_json_content(tree, item->nodes[I_SEALED]).len != 0 ? I_SEALED
+                   : relay_json_first(tree, item->nodes[I_CONTENT]) != RELAY_JSON_NOWHERE
+                       ? I_CONTENT
+                       : I_SUMMARY;
+
+    block->place = item->place;
+    block->thought_place =
+        relay_codec_member(list->reading->translation, item->place, item_keys[key]);
+    return block->thought_place != NULL;
+}
+
 static bool read_reasoning(list_t *list, const item_t *item)
 {
-    return turn(list, item) != NULL &&
+    relay_block_t **first = turn(list, item) != NULL ? list->blocks : NULL;
+
+    return first != NULL &&
            relay_responses_read_reasoning(list->reading->translation, list->reading->tree,
-                                          item->node, &list->blocks);
+                                          item->node, &list->blocks) &&
+           (*first == NULL || say_where(list, item, *first));
 }
 
 static relay_block_t *add_call(list_t *list, const item_t *item)
@@ -418,6 +443,7 @@ static relay_block_t *add_call(list_t *list, const item_t *item)
         !relay_responses_required(list->reading, item->nodes[I_CALL_ID], &id, &block->call.id)) {
         return NULL;
     }
+    block->place = item->place;
     return block;
 }
 
@@ -492,6 +518,7 @@ static relay_block_t *add_result(list_t *list, const item_t *item)
         !relay_responses_required(list->reading, item->nodes[I_CALL_ID], &id, &block->call.id)) {
         return NULL;
     }
+    block->place = item->place;
     return block;
 }
 
@@ -557,8 +584,10 @@ static bool read_done_by_provider(list_t *list, const item_t *item)
     block = relay_codec_block(list->reading->translation, &list->blocks, RELAY_BLOCK_OPAQUE);
     if (block != NULL) {
         block->type = relay_json_content(list->reading->tree, item->nodes[I_TYPE]);
+        block->place =
+            relay_codec_member(list->reading->translation, item->place, item_keys[I_TYPE]);
     }
-    return block != NULL;
+    return block != NULL && block->place != NULL;
 }
 
 static bool refuse_reference(list_t *list, const item_t *item)
@@ -602,8 +631,11 @@ static const struct {
 static bool read_item(list_t *list, relay_json_node_t node, const relay_place_t *place)
 {
     const relay_json_tree_t *tree = list->reading->tree;
-    item_t item = {.node = node, .place = place};
+    item_t item = {.node = node, .place = relay_codec_keep(list->reading->translation, place)};
 
+    if (item.place == NULL) {
+        return false;
+    }
     if (relay_json_type(tree, node) != RELAY_JSON_OBJECT) {
         return relay_codec_refuse(list->reading->translation, place,
                                   RELAY_SPAN("an item must be an object"));

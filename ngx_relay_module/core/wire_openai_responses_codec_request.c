@@ -68,7 +68,7 @@ static relay_tool_t *add_tool(relay_responses_reading_t *reading, relay_json_nod
     relay_tool_t *tool = relay_codec_tool(reading->translation, &reading->tools, kind);
 
     if (tool != NULL) {
-        tool->index = (unsigned)place->index;
+        tool->place = place;
         tool->raw = relay_json_value(reading->tree, node).text;
         tool->type = relay_json_content(reading->tree, nodes[T_TYPE]);
         tool->description = relay_json_content(reading->tree, nodes[T_DESCRIPTION]);
@@ -97,14 +97,29 @@ static bool read_function(relay_responses_reading_t *reading, relay_json_node_t 
                               0, &tool->extras);
 }
 
+static bool read_opaque(relay_responses_reading_t *reading, relay_json_node_t node,
+                        const relay_json_node_t *nodes, const relay_place_t *place)
+{
+    relay_tool_t *tool = add_tool(reading, node, nodes, place, RELAY_TOOL_OPAQUE);
+
+    if (tool == NULL) {
+        return false;
+    }
+    tool->place = relay_codec_member(reading->translation, place, tool_keys[T_TYPE]);
+    return tool->place != NULL;
+}
+
 /* The search by which a client finds its own tools: a function to others. */
 static bool read_search(relay_responses_reading_t *reading, relay_json_node_t node,
                         const relay_json_node_t *nodes, const relay_place_t *place)
 {
     bool client = relay_json_reads(reading->tree, nodes[T_EXECUTION], RELAY_SPAN("client"));
-    relay_tool_t *tool =
-        add_tool(reading, node, nodes, place, client ? RELAY_TOOL_FUNCTION : RELAY_TOOL_OPAQUE);
+    relay_tool_t *tool;
 
+    if (!client) {
+        return read_opaque(reading, node, nodes, place);
+    }
+    tool = add_tool(reading, node, nodes, place, RELAY_TOOL_FUNCTION);
     if (tool != NULL) {
         tool->name = RELAY_RESPONSES_SEARCH;
         tool->scope = RELAY_RESPONSES_SEARCH;
@@ -118,19 +133,22 @@ static bool read_namespace(relay_responses_reading_t *reading, const relay_json_
     relay_place_t name = {outer, RELAY_SPAN("name"), RELAY_PLACE_NO_INDEX};
     relay_place_t place = {outer, RELAY_SPAN("tools"), RELAY_PLACE_NO_INDEX};
     relay_json_node_t inner[TOOL_KEYS], node;
+    const relay_place_t *kept;
     relay_span_t scope;
 
     if (!relay_responses_required(reading, nodes[T_NAME], &name, &scope)) {
         return false;
     }
     if (relay_json_content(reading->tree, nodes[T_DESCRIPTION]).len != 0) {
-        relay_codec_drop_name(reading->translation, RELAY_SPAN("tools.description"));
+        relay_place_t description = {outer, tool_keys[T_DESCRIPTION], RELAY_PLACE_NO_INDEX};
+        relay_codec_drop_at(reading->translation, &description);
     }
     for (node = relay_json_first(reading->tree, nodes[T_TOOLS]); node != RELAY_JSON_NOWHERE;
          node = relay_json_next(reading->tree, nodes[T_TOOLS], node)) {
         place.index++;
         relay_json_pick(reading->tree, node, tool_keys, TOOL_KEYS, inner);
-        if (!read_function(reading, node, inner, &place, scope)) {
+        kept = relay_codec_keep(reading->translation, &place);
+        if (kept == NULL || !read_function(reading, node, inner, kept, scope)) {
             return false;
         }
     }
@@ -157,12 +175,13 @@ static bool read_tool(relay_responses_reading_t *reading, relay_json_node_t node
     if (relay_json_reads(reading->tree, nodes[T_TYPE], RELAY_RESPONSES_SEARCH)) {
         return read_search(reading, node, nodes, place);
     }
-    return add_tool(reading, node, nodes, place, RELAY_TOOL_OPAQUE) != NULL;
+    return read_opaque(reading, node, nodes, place);
 }
 
 bool relay_responses_read_tools(relay_responses_reading_t *reading, relay_json_node_t tools,
                                 const relay_place_t *at)
 {
+    const relay_place_t *kept;
     relay_place_t place = *at;
     relay_json_node_t node;
 
@@ -174,7 +193,8 @@ bool relay_responses_read_tools(relay_responses_reading_t *reading, relay_json_n
     for (node = relay_json_first(reading->tree, tools); node != RELAY_JSON_NOWHERE;
          node = relay_json_next(reading->tree, tools, node)) {
         place.index++;
-        if (!read_tool(reading, node, &place)) {
+        kept = relay_codec_keep(reading->translation, &place);
+        if (kept == NULL || !read_tool(reading, node, kept)) {
             return false;
         }
     }
@@ -211,8 +231,8 @@ static void drop_searches(relay_responses_reading_t *reading)
     }
     while (*at != NULL) {
         if (is_search(*at) && (own != NULL || stays_offline(*at))) {
+            relay_codec_drop_at(reading->translation, (*at)->place);
             *at = (*at)->next;
-            relay_codec_drop_name(reading->translation, RELAY_SPAN("tools.web_search"));
         } else {
             at = &(*at)->next;
         }
@@ -434,6 +454,10 @@ static bool read_include(relay_responses_reading_t *reading, const relay_json_no
         reading->request->top_logprobs = (relay_json_value_t){RELAY_JSON_ABSENT, {NULL, 0}};
     } else {
         reading->request->logprobs = wanted;
+        if (!relay_codec_say(reading->translation, RELAY_FIELD_LOGPROBS,
+                             request_keys[R_TOP_LOGPROBS])) {
+            return false;
+        }
     }
     for (node = relay_json_first(reading->tree, nodes[R_INCLUDE]); node != RELAY_JSON_NOWHERE;
          node = relay_json_next(reading->tree, nodes[R_INCLUDE], node)) {
@@ -452,6 +476,7 @@ static bool read_reasoning(relay_responses_reading_t *reading, relay_json_node_t
     enum { EFFORT, SUMMARY, OLD_SUMMARY, KEYS };
     static const relay_span_t keys[KEYS] = {RELAY_SPAN_INIT("effort"), RELAY_SPAN_INIT("summary"),
                                             RELAY_SPAN_INIT("generate_summary")};
+    relay_place_t place = {NULL, request_keys[R_REASONING], RELAY_PLACE_NO_INDEX};
     relay_reasoning_t *reasoning = &reading->request->reasoning;
     relay_member_t *rest = NULL;
     relay_json_node_t nodes[KEYS];
@@ -471,10 +496,9 @@ static bool read_reasoning(relay_responses_reading_t *reading, relay_json_node_t
             RELAY_SPAN("this field must be one of none, minimal, low, medium, high, xhigh "
                        "and max"));
     }
-    return reading->own ||
-           (relay_codec_extras(reading->translation, reading->tree, node, keys, KEYS, NULL, 0,
-                               &rest) &&
-            relay_codec_leave(reading->translation, rest, request_keys[R_REASONING], NULL));
+    return reading->own || (relay_codec_extras(reading->translation, reading->tree, node, keys,
+                                               KEYS, NULL, 0, &rest) &&
+                            relay_codec_leave(reading->translation, rest, &place));
 }
 
 static bool read_format(relay_responses_reading_t *reading, relay_json_node_t node)
@@ -510,20 +534,19 @@ static bool read_format(relay_responses_reading_t *reading, relay_json_node_t no
     format->description = relay_json_content(reading->tree, nodes[DESCRIPTION]);
     format->schema = relay_json_value(reading->tree, nodes[SCHEMA]);
     format->strict = given(reading, nodes[STRICT]);
-    return relay_codec_leave_rest(reading->translation, reading->tree, node, keys, KEYS,
-                                  RELAY_SPAN("text.format"));
+    return relay_codec_leave_rest_of(reading->translation, reading->tree, node, keys, KEYS,
+                                     RELAY_SPAN("text.format"));
 }
 
 static bool read_text(relay_responses_reading_t *reading, relay_json_node_t node)
 {
     static const relay_span_t keys[] = {RELAY_SPAN_INIT("format"), RELAY_SPAN_INIT("verbosity")};
-    relay_member_t *rest = NULL;
     relay_json_node_t nodes[2];
 
     relay_json_pick(reading->tree, node, keys, 2, nodes);
     reading->request->verbosity = relay_json_content(reading->tree, nodes[1]);
-    return relay_codec_extras(reading->translation, reading->tree, node, keys, 2, NULL, 0, &rest) &&
-           relay_codec_leave(reading->translation, rest, request_keys[R_TEXT], NULL) &&
+    return relay_codec_leave_rest_of(reading->translation, reading->tree, node, keys, 2,
+                                     request_keys[R_TEXT]) &&
            read_format(reading, nodes[0]);
 }
 
@@ -540,7 +563,7 @@ static void note_obfuscation(relay_responses_reading_t *reading, relay_json_node
     }
 }
 
-static void read_labels(relay_responses_reading_t *reading, const relay_json_node_t *nodes)
+static bool read_labels(relay_responses_reading_t *reading, const relay_json_node_t *nodes)
 {
     relay_request_t *request = reading->request;
     relay_span_t safety = relay_json_content(reading->tree, nodes[R_SAFETY_IDENTIFIER]);
@@ -551,8 +574,13 @@ static void read_labels(relay_responses_reading_t *reading, const relay_json_nod
     if (safety.len != 0 && request->user.len != 0) {
         relay_codec_drop(reading->translation, RELAY_FIELD_USER); /* there is one person */
     }
-    request->user = safety.len != 0 ? safety : request->user;
     request->service_tier = relay_json_content(reading->tree, nodes[R_SERVICE_TIER]);
+    if (safety.len == 0) {
+        return true;
+    }
+    request->user = safety;
+    return relay_codec_say(reading->translation, RELAY_FIELD_USER,
+                           request_keys[R_SAFETY_IDENTIFIER]);
 }
 
 static bool read_instructions(relay_responses_reading_t *reading, relay_json_node_t node)
@@ -579,9 +607,9 @@ static bool read_foreign(relay_responses_reading_t *reading, const relay_json_no
 {
     relay_place_t tools = {NULL, request_keys[R_TOOLS], RELAY_PLACE_NO_INDEX};
 
-    read_labels(reading, nodes);
     reading->request->tool_choice.parallel = given(reading, nodes[R_PARALLEL]);
-    if (!check_state(reading, nodes) || !read_instructions(reading, nodes[R_INSTRUCTIONS]) ||
+    if (!read_labels(reading, nodes) || !check_state(reading, nodes) ||
+        !read_instructions(reading, nodes[R_INSTRUCTIONS]) ||
         !relay_responses_read_tools(reading, nodes[R_TOOLS], &tools) ||
         !relay_responses_read_input(reading, nodes[R_INPUT])) {
         return false;

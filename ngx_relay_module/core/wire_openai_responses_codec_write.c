@@ -14,30 +14,10 @@ static void separate(relay_responses_writing_t *writing)
     writing->any = true;
 }
 
-static relay_place_t place_of(const relay_responses_writing_t *writing,
-                              const relay_message_t *message)
-{
-    return (relay_place_t){NULL, writing->translation->caller->fields[RELAY_FIELD_MESSAGES],
-                           (int)message->index};
-}
-
-static bool refuse_block(relay_responses_writing_t *writing, const relay_message_t *message,
-                         const relay_block_t *block, relay_span_t why)
-{
-    relay_place_t outer = place_of(writing, message);
-    relay_place_t place = {&outer, RELAY_SPAN("content"), (int)block->index};
-
-    return relay_codec_refuse(writing->translation, &place, why);
-}
-
 static void note_block(relay_responses_writing_t *writing, const relay_block_t *block)
 {
-    if (block->mark.type != RELAY_JSON_ABSENT && block->mark.type != RELAY_JSON_NULL) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_MARK);
-    }
-    if (block->citations != NULL) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_CITATIONS);
-    }
+    relay_codec_drop_mark(writing->translation, block->mark, block->mark_place);
+    relay_codec_drop_citations(writing->translation, block);
 }
 
 /* ---- parts --------------------------------------------------------------- */
@@ -49,14 +29,14 @@ static void put_input_text(relay_responses_writing_t *writing, relay_span_t text
     RELAY_PUT(writing->out, "}");
 }
 
-static bool put_image(relay_responses_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block)
+static bool put_image(relay_responses_writing_t *writing, const relay_block_t *block)
 {
     relay_buf_t *out = writing->out;
 
     if (block->media.source == RELAY_SOURCE_FILE) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("files are not known to the provider of this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("files are not known to the provider of this model"));
     }
     RELAY_PUT(out, "{\"type\":\"input_image\",\"image_url\":");
     if (block->media.source == RELAY_SOURCE_URL) {
@@ -74,8 +54,7 @@ static bool put_image(relay_responses_writing_t *writing, const relay_message_t 
 static bool put_parts(relay_responses_writing_t *writing, const relay_message_t *message,
                       const relay_block_t *blocks, const relay_block_t *end, bool *first);
 
-static bool put_document(relay_responses_writing_t *writing, const relay_message_t *message,
-                         const relay_block_t *block)
+static bool put_document(relay_responses_writing_t *writing, const relay_block_t *block)
 {
     relay_buf_t *out = writing->out;
 
@@ -97,21 +76,21 @@ static bool put_document(relay_responses_writing_t *writing, const relay_message
         RELAY_PUT(out, "}");
         return true;
     default:
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("a document has to be in the request itself for the "
-                                       "provider of this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("a document has to be in the request itself for the "
+                       "provider of this model"));
     }
 }
 
-static bool put_audio(relay_responses_writing_t *writing, const relay_message_t *message,
-                      const relay_block_t *block)
+static bool put_audio(relay_responses_writing_t *writing, const relay_block_t *block)
 {
     bool mp3 = relay_span_eq(block->media.media_type, RELAY_SPAN("audio/mpeg")) ||
                relay_span_eq(block->media.media_type, RELAY_SPAN("audio/mp3"));
 
     if (block->media.source != RELAY_SOURCE_BASE64) {
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("audio has to be in the request itself"));
+        return relay_codec_refuse_block(writing->translation, block,
+                                        RELAY_SPAN("audio has to be in the request itself"));
     }
     RELAY_PUT(writing->out, "{\"type\":\"input_audio\",\"input_audio\":{\"data\":");
     relay_codec_put_string(writing->out, block->media.data);
@@ -167,15 +146,16 @@ static bool put_part(relay_responses_writing_t *writing, const relay_message_t *
         put_text(writing, message, block);
         return true;
     case RELAY_BLOCK_IMAGE:
-        return put_image(writing, message, block);
+        return put_image(writing, block);
     case RELAY_BLOCK_DOCUMENT:
-        return put_document(writing, message, block);
+        return put_document(writing, block);
     case RELAY_BLOCK_AUDIO:
-        return put_audio(writing, message, block);
+        return put_audio(writing, block);
     default:
-        return refuse_block(writing, message, block,
-                            RELAY_SPAN("content of this type is not supported by the provider of "
-                                       "this model"));
+        return relay_codec_refuse_block(
+            writing->translation, block,
+            RELAY_SPAN("content of this type is not supported by the provider of "
+                       "this model"));
     }
 }
 
@@ -193,7 +173,7 @@ static bool put_parts(relay_responses_writing_t *writing, const relay_message_t 
 {
     for (const relay_block_t *block = blocks; block != end; block = block->next) {
         if (inside(block) != NULL) {
-            relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
+            relay_codec_change_at(writing->translation, block->place);
             if (!put_parts(writing, message, inside(block), NULL, first)) {
                 return false;
             }
@@ -313,7 +293,7 @@ static bool put_output(relay_responses_writing_t *writing, const relay_message_t
     RELAY_PUT(out, "[");
     if (result->call.failed) {
         put_input_text(writing, RELAY_SPAN("Error:"));
-        relay_codec_change(writing->translation, RELAY_FIELD_BLOCK);
+        relay_codec_change_at(writing->translation, result->place);
         first = false;
     }
     if (!put_parts(writing, message, result->content, NULL, &first)) {
@@ -348,7 +328,7 @@ static void put_reasoning(relay_responses_writing_t *writing, const relay_block_
 
     if (!relay_span_eq(block->signer, RELAY_RESPONSES_SIGNER) ||
         (!redacted && block->signature.len == 0)) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_REASONING_HISTORY);
+        relay_codec_drop_at(writing->translation, block->thought_place);
         return;
     }
     separate(writing);
@@ -378,7 +358,7 @@ static bool put_item(relay_responses_writing_t *writing, const relay_message_t *
         put_reasoning(writing, block);
         return true;
     default: /* OPAQUE: left out */
-        relay_codec_drop(writing->translation, RELAY_FIELD_BLOCK);
+        relay_codec_drop_at(writing->translation, block->place);
         return true;
     }
 }
@@ -403,18 +383,6 @@ static bool put_turn(relay_responses_writing_t *writing, const relay_message_t *
     return put_message(writing, message, from, NULL);
 }
 
-static bool leave_extras(relay_responses_writing_t *writing, const relay_message_t *message)
-{
-    relay_translation_t *translation = writing->translation;
-    relay_place_t place = place_of(writing, message);
-
-    if (message->name.len != 0) {
-        relay_codec_drop(translation, RELAY_FIELD_NAME);
-    }
-    return relay_codec_leave(translation, message->extras,
-                             translation->caller->fields[RELAY_FIELD_MESSAGES], &place);
-}
-
 bool relay_responses_write_input(relay_responses_writing_t *writing)
 {
     for (const relay_message_t *message = writing->request->messages; message != NULL;
@@ -422,7 +390,8 @@ bool relay_responses_write_input(relay_responses_writing_t *writing)
         if (message->apart) {
             continue; /* instructions */
         }
-        if (!put_turn(writing, message) || !leave_extras(writing, message)) {
+        if (!put_turn(writing, message) ||
+            !relay_codec_leave_message(writing->translation, message)) {
             return false;
         }
     }

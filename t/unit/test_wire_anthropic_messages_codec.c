@@ -259,7 +259,7 @@ static void signed_thinking_comes_back(void **state)
                "\"text\":\"b\",\"signature\":\"s\",\"format\":\"google-gemini-v1\"}]}," ASK),
             HEAD "\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":"
                  "\"c\"}]}," USER("hi") "]}",
-            "messages.reasoning_content");
+            "messages.reasoning_content, messages.reasoning_details");
 }
 
 static void formats_stops_and_limits(void **state)

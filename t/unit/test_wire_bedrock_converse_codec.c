@@ -57,7 +57,7 @@ static void markers_can_be_refused(void **state)
         "\"text\",\"text\":\"u\",\"cache_control\":{\"type\":\"ephemeral\"}}]}]}",
         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"u\"}]}],"
         "\"inferenceConfig\":{\"maxTokens\":9}}",
-        "cache_control");
+        "messages.content.cache_control");
 }
 
 /* The default limit is the model's own, so none is written. */

@@ -109,7 +109,7 @@ static void a_failed_result_and_its_media(void **state)
         "\"response\":{\"result\":\"a\\nb\"}}},{\"text\":\"Result of the tool call u:\"},"
         "{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"" PNG "\"}}]}],"
         "\"generationConfig\":{\"maxOutputTokens\":5}}",
-        "changed=messages.content");
+        "changed=messages.content.content");
 }
 
 static void media_become_data_or_files(void **state)
@@ -160,7 +160,7 @@ static void signatures_come_back_where_they_were(void **state)
                "{\"role\":\"assistant\",\"reasoning_details\":[{\"type\":\"reasoning.text\","
                "\"text\":\"b\",\"signature\":\"s\",\"format\":\"anthropic-claude-v1\"}]}," ASK),
             "{\"contents\":[{\"role\":\"model\",\"parts\":[{\"text\":\"c\"}]}," USER("hi") "]}",
-            "messages.reasoning_content");
+            "messages.reasoning_content, messages.reasoning_details");
 }
 
 static void a_model_that_insists_on_signatures_gets_a_word_for_them(void **state)
@@ -308,13 +308,13 @@ static void sampling_limits_and_stops(void **state)
             CONFIG("\"responseLogprobs\":true"), "");
     request(likely, IN(ASK ",\"logprobs\":true,\"stream\":true"), "{" HI "}", "logprobs");
     request(small, IN(ASK ",\"max_tokens\":300"), CONFIG("\"maxOutputTokens\":100"),
-            "changed=max_completion_tokens");
+            "changed=max_tokens");
     request(fixed, IN(ASK ",\"temperature\":0,\"top_p\":1"), "{" HI "}", "temperature, top_p");
     request(plain, IN(ASK ",\"seed\":2147483648"), "{" HI "}", "seed");
     translate_refused(CHAT, GEMINI, IN(ASK ",\"stop\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\"]"),
                       RELAY_ERR_INVALID_FIELD, "stop", "at most 5");
     translate_refused(CHAT, GEMINI, IN(ASK ",\"max_tokens\":0"), RELAY_ERR_INVALID_FIELD,
-                      "max_completion_tokens", "0 is not");
+                      "max_tokens", "0 is not");
     translate_refused(CHAT, GEMINI, IN(ASK ",\"logit_bias\":{\"1\":2}"), RELAY_ERR_INVALID_FIELD,
                       "logit_bias", "not supported");
 }

@@ -100,7 +100,7 @@ static void results_find_their_calls(void **state)
                     "\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"call_3\",\"type\":"
                     "\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":"
                     "\"tool\",\"tool_call_id\":\"call_3\",\"content\":\"Error: no\"}]}",
-            "changed=contents.parts");
+            "changed=contents.parts.functionResponse");
     to_chat("{\"contents\":[" MODEL(CALL("\"id\":\"a\",", "f", "{}") "," CALL(
                 "\"id\":\"b\",", "f", "{}")) "," USER(RESULT("\"id\":\"b\",", "f",
                                                              "{}") "," RESULT("\"id\":\"a\",", "f",
@@ -153,13 +153,13 @@ static void parts_that_are_wrong_are_named(void **state)
              "{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"AAAA\"}}") "]}",
          RELAY_ERR_INVALID_FIELD, "contents[0].parts[0].inlineData.data", "not an image"},
         {"{\"contents\":[" USER("{\"text\":\"a\"},{\"later\":1}") "]}", RELAY_ERR_INVALID_FIELD,
-         "contents[0].content[1]", "not supported"},
+         "contents[0].parts[1]", "not supported"},
         {"{\"contents\":[" MODEL("{\"functionCall\":{}}") "]}", RELAY_ERR_MISSING_FIELD,
          "contents[0].parts[0].functionCall.name", "required"},
         {"{" HI ",\"cachedContent\":\"c\"}", RELAY_ERR_INVALID_FIELD, "cachedContent",
          "not supported"},
-        {"{" HI ",\"tools\":[{\"googleSearch\":{}}]}", RELAY_ERR_INVALID_FIELD, "tools[0].type",
-         "not supported"},
+        {"{" HI ",\"tools\":[{\"googleSearch\":{}}]}", RELAY_ERR_INVALID_FIELD,
+         "tools[0].googleSearch", "not supported"},
         {"{" HI ",\"generationConfig\":{\"responseModalities\":[\"AUDIO\"]}}",
          RELAY_ERR_INVALID_FIELD, "generationConfig.responseModalities", "only text"},
         {"{" HI ",\"generationConfig\":{\"responseMimeType\":\"text/x.enum\"}}",
@@ -233,7 +233,7 @@ static void thinking_of_another_provider_goes_through_a_client_of_this_format(vo
         "{\"model\":\"\",\"max_tokens\":32000,\"messages\":[{\"role\":\"assistant\",\"content\":["
         "{\"type\":\"text\",\"text\":\"c\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"text\","
         "\"text\":\"hi\"}]}]}",
-        "contents.parts.thoughtSignature");
+        "contents.parts.thought, contents.parts.thoughtSignature");
 }
 
 #define PIECE(text) MODEL("{\"text\":\"" text "\",\"thought\":true}")

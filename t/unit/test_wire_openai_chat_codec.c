@@ -30,7 +30,7 @@ static void system_blocks_are_one_message(void **state)
             OUT("{\"role\":\"system\",\"content\":\"a\\n\\nb\"}," HI
                 ",{\"role\":\"system\",\"content\":\"late\"}") LIMIT
             ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
-            "cache_control");
+            "system.cache_control");
 }
 
 static void results_and_their_images_are_messages(void **state)
@@ -56,7 +56,7 @@ static void results_and_their_images_are_messages(void **state)
                 "call a:\"},{\"type\":\"image_url\",\"image_url\":{\"url\":"
                 "\"data:image/png;base64," PNG "\"}}]},{\"role\":\"user\",\"content\":\"and\"}")
                 LIMIT "}",
-            "messages.content.thinking; changed=messages.content");
+            "messages.content.thinking; changed=messages.content.content, messages.content");
 }
 
 static void reasoning_goes_back_where_it_is_wanted(void **state)
@@ -114,8 +114,8 @@ static void tools_choices_and_settings(void **state)
                     "\"max\",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
                     "\"name\":\"answer\",\"schema\":{\"type\":\"object\"},\"strict\":true}},"
                     "\"user\":\"u\"}",
-            "cache_control, tools.defer_loading, tools.eager_input_streaming, context_management, "
-            "output_config.task_budget");
+            "tools.cache_control, tools.defer_loading, tools.eager_input_streaming, "
+            "context_management, output_config.task_budget");
     request(plain,
             IN(ASK ",\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":5000},\"tools\":[],"
                    "\"tool_choice\":{\"type\":\"auto\"}"),

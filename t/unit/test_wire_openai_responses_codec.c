@@ -140,7 +140,7 @@ static void tools_of_every_kind_arrive(void **state)
                     "{'name':'tool_search__tool_search','description':'find','input_schema':"
                     "{'c':1}},"
                     "{'name':'late','input_schema':{'a':1}}]}",
-                "tools.description, tools.web_search, tools.format");
+                "tools.description, tools.type, tools.format");
     to_chat(body,
             "{'model':'m','messages':[" HI "],'tools':[{'type':'function','function':{'name':'f',"
             "'description':'d','parameters':{'type':'object'},'strict':true}},"
@@ -152,7 +152,7 @@ static void tools_of_every_kind_arrive(void **state)
             "'find','parameters':{'c':1}}},"
             "{'type':'function','function':{'name':'late','parameters':{'a':1}}}],"
             "'parallel_tool_calls':true,'max_completion_tokens':99}",
-            "tools.description, tools.web_search, tools.format");
+            "tools.description, tools.type, tools.format");
 }
 
 static void choices_among_tools(void **state)
@@ -300,7 +300,7 @@ static void what_the_provider_did_itself_is_left_out(void **state)
                       "{'role':'assistant','content':'a','phase':'final_answer'}," HI) "}",
                 OUT "'messages':[" USER_HI
                     ",{'role':'assistant','content':[{'type':'text','text':'a'}]}," USER_HI "]}",
-                "input.content, input.phase");
+                "input.type, input.phase");
 }
 
 /* ---- requests for providers of Responses ------------------------------------- */
@@ -367,7 +367,7 @@ static void chat_becomes_items(void **state)
                                                                              "'verbosity':'low'},'"
                                                                              "store':false,'stream'"
                                                                              ":true}",
-        "messages.reasoning_content, seed");
+        "messages.reasoning_details, seed");
 }
 
 static void messages_become_items(void **state)
@@ -403,7 +403,7 @@ static void what_responses_cannot_say_is_refused(void **state)
         {"'frequency_penalty':0.5", "frequency_penalty"},
         {"'presence_penalty':0.5", "presence_penalty"},
         {"'logit_bias':{'1':2}", "logit_bias"},
-        {"'max_tokens':0", "max_completion_tokens"},
+        {"'max_tokens':0", "max_tokens"},
         {"'tools':[{'type':'x'}]", "tools[0].type"},
     };
     char body[512];

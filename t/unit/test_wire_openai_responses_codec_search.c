@@ -19,7 +19,7 @@ static const relay_target_t plain = {0};
 
 static void accepted(const char *body, const char *want)
 {
-    translate_request(RESPONSES, CHAT, plain, body, want, "tools.web_search");
+    translate_request(RESPONSES, CHAT, plain, body, want, "tools.type");
 }
 
 static void refused(const char *body, const char *param)

@@ -56,7 +56,6 @@ checks signatures refuses the whole request for it. It is named as `content.thin
 | = | it stays as it is |
 | changed | it arrives in another form; `x-relay-dropped: changed=...` names it |
 | dropped | it does not arrive; `x-relay-dropped` names it. These are hints, labels and records: the answer is one to the same request. With `x-relay-strict: 1` it is a 400 that names them |
-| dropped as `name` | that, by the name of another field |
 | with `name` | it is dropped or changed with what it is part of, under that name |
 | 400 | refused, and named, before anything is sent: without it the answer would be one to another request |
 | 400 for `name` | something that it needs is refused already |
@@ -200,12 +199,11 @@ sub plain {
     return $name;
 }
 
-# A note and an error name the field itself, what it is in, or what is in it; a
-# cache marker is the same wherever it is.
+# A note and an error name the field itself, what it is in, or what is in it.
 sub is_named {
     my ($field, $name) = map { plain($_) } @_;
     return 1 if $field =~ /^anything /;
-    return "$field." =~ /(?:^|\.)\Q$name\E\./ || "$name." =~ /^\Q$field\E\./;
+    return "$field." =~ /^\Q$name\E\./ || "$name." =~ /^\Q$field\E\./;
 }
 
 # {WORD: "gemini openai-chat"}: the word for the case's other format; "others" are
@@ -256,7 +254,7 @@ sub outcome_word {
 sub fault {
     my ($part, $case) = @_;
     return silence_fault($case->{verdict})
-        // ($part eq 'request' ? name_fault($case) // strict_fault($case) : undef);
+        // ($part eq 'request' ? name_fault($case) // path_fault($case) // strict_fault($case) : undef);
 }
 
 sub silence_fault {
@@ -267,14 +265,36 @@ sub silence_fault {
     return $silent && !$reasons{$reason} ? "no reason is called $reason" : undef;
 }
 
-# An entry that is spoken of by another name says by which.
 sub name_fault {
     my ($case) = @_;
     my ($entry, $verdict) = @$case{qw(entry verdict)};
     my @names = $verdict->{is} eq 'refused' ? $verdict->{param} : map { @{ $verdict->{$_} } } qw(dropped changed);
-    my $wanted = said_for($entry->{noted}, $case) // $entry->{field};
-    return if !@names || grep { is_named($wanted, $_) } @names;
+    return if !@names || grep { is_named($entry->{field}, $_) } @names;
     return "is called @names";
+}
+
+# True if a body has such a path. A name between lists may have its index ("a[0]",
+# "a.0") or none; then it is that of any element.
+sub has_path {
+    my ($value, @steps) = @_;
+    my $step = shift @steps // return 1;
+    return exists $value->{$step} && has_path($value->{$step}, @steps) if ref $value eq 'HASH';
+    return 0 if ref $value ne 'ARRAY';
+    return $step < @$value && has_path($value->[$step], @steps) if $step =~ /^\d+$/;
+    return !!grep { has_path($_, $step, @steps) } @$value;
+}
+
+# Whoever reads a note or an error looks for its name in the body that he sent.
+sub path_fault {
+    my ($case) = @_;
+    my $after = $case->{after};
+    my @names = (@{ $after->{dropped} }, @{ $after->{changed} }, grep { $_ ne '' } $after->{param});
+    for my $name (@names) {
+        my @steps = $name =~ /[^.\[\]]+/g;
+        pop @steps if $after->{code} eq 'missing_field';
+        return "is called $name, which is not in the body" unless has_path($case->{with}, @steps);
+    }
+    return;
 }
 
 sub strict_fault {
@@ -392,18 +412,12 @@ my %cells = (
     mapped  => sub { $_[0]{from} eq $_[0]{to} && is_same($_[0]) ? '=' : places($_[0]) },
     changed => sub { join ': ', 'changed', grep { $_ ne 'takes away ' } places($_[0]) },
     partly  => sub { places($_[0]) . '; dropped ' . join(', ', map { code($_) } @{ $_[0]{verdict}{dropped} }) },
-    dropped => sub { as('dropped', $_[0], $_[0]{verdict}{dropped}[0]) },
+    dropped => sub { 'dropped' },
     covered => sub { 'with ' . code($_[0]{verdict}{covered}) },
-    refused => sub { as('400', $_[0], plain($_[0]{verdict}{param})) },
+    refused => sub { '400' },
     beside  => sub { '400 for ' . code(plain($_[0]{verdict}{param})) },
     silent  => sub { "\x{2014} " . ($_[0]{verdict}{reason} // 'unsaid') },
 );
-
-# The name by which it is spoken of, where that is not its own.
-sub as {
-    my ($what, $case, $name) = @_;
-    return $name eq '' || is_named($case->{entry}{field}, $name) ? $what : "$what as " . code($name);
-}
 
 sub table {
     my ($cases, $from, $part) = @_;
