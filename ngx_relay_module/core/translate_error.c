@@ -362,6 +362,7 @@ void relay_failure_settle(relay_translation_t *translation, relay_failure_t *fai
         failure->retry = true;
         break;
     case FAULT_REQUEST:
+        error->status = translation->caller->wire->dialect->status(error);
         break;
     }
 }

@@ -150,8 +150,8 @@ static const class_t classes[] = {
     {CHAT, 422,
      "{\"object\":\"error\",\"message\":{\"detail\":[{\"msg\":\"Field required\"}]},"
      "\"type\":\"invalid_request_error\"}",
-     "Field required", 422, "invalid_request_error", "upstream_status", 422,
-     "invalid_request_error", 422, "INVALID_ARGUMENT", false},
+     "Field required", 422, "invalid_request_error", "upstream_status", 400,
+     "invalid_request_error", 400, "INVALID_ARGUMENT", false},
     /* limits of rate, one of which speaks of a quota and means the minute */
     {CHAT, 429,
      OPENAI_ERROR("tokens", "\"rate_limit_exceeded\"", "Rate limit reached: Limit 30000."),
