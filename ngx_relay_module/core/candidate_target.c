@@ -82,6 +82,7 @@ static void apply_offer(relay_target_t *target, const relay_offer_t *offer,
 relay_target_t relay_target_of(const relay_candidate_t *candidate)
 {
     /* Every upstream knows the system role; of the developer's, many say nothing. */
+    const relay_variant_t *variant = candidate->host->variants[candidate->wire->index];
     relay_target_t target = {.model = candidate->upstream_model,
                              .flags = RELAY_TARGET_NO_DEVELOPER};
 
@@ -90,6 +91,9 @@ relay_target_t relay_target_of(const relay_candidate_t *candidate)
         apply_offer(&target, candidate->offer, candidate->wire);
     } else {
         settle_sampling(&target, (relay_traits_t){0, 0});
+    }
+    if (variant != NULL) {
+        target.refused |= variant->refuses;
     }
     return target;
 }

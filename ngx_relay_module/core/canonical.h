@@ -79,6 +79,7 @@ typedef struct {
     relay_span_t name;       /* of the file, or the title of the document */
     relay_span_t detail;     /* how closely to look; empty: unsaid */
     relay_span_t context;    /* what the caller says of the document */
+    bool cited;              /* answers are to quote it */
 } relay_media_t;
 
 /*
@@ -327,7 +328,7 @@ typedef struct {
     relay_span_t verbosity;
     relay_json_value_t metadata; /* an object of strings */
     relay_span_t user;
-    relay_span_t service_tier;
+    relay_span_t service_tier; /* "auto", "default", "flex", "priority" or what no other has */
     relay_member_t *extras;
 } relay_request_t;
 

@@ -245,7 +245,7 @@ void relay_codec_drop_mark(relay_translation_t *translation, relay_json_value_t 
 
 void relay_codec_drop_citations(relay_translation_t *translation, const relay_block_t *block)
 {
-    if (block->citations != NULL) {
+    if (block->citations != NULL || block->media.cited) {
         relay_codec_drop_in(translation, block->place, RELAY_FIELD_CITATIONS);
     }
 }
@@ -615,6 +615,25 @@ relay_effort_t relay_codec_effort_of(const relay_target_t *target, uint64_t budg
         effort++;
     }
     return (relay_effort_t)effort;
+}
+
+bool relay_codec_usual_tier(relay_span_t tier)
+{
+    return tier.len == 0 || relay_span_eq(tier, RELAY_SPAN("auto")) ||
+           relay_span_eq(tier, RELAY_SPAN("default"));
+}
+
+relay_span_t relay_codec_tier(relay_translation_t *translation, const relay_request_t *request)
+{
+    relay_span_t tier = request->service_tier;
+
+    if (relay_span_eq(tier, RELAY_SPAN("flex")) || relay_span_eq(tier, RELAY_SPAN("priority"))) {
+        return tier;
+    }
+    if (!relay_codec_usual_tier(tier)) {
+        relay_codec_drop(translation, RELAY_FIELD_SERVICE_TIER);
+    }
+    return relay_span(NULL, 0);
 }
 
 static bool number(relay_json_value_t value, double *result)

@@ -241,6 +241,12 @@ relay_span_t relay_codec_effort_word(relay_effort_t effort);
 uint64_t relay_codec_budget(const relay_target_t *target, relay_effort_t effort);
 relay_effort_t relay_codec_effort_of(const relay_target_t *target, uint64_t budget_tokens);
 
+/* The tier of a request where a format has "flex" and "priority" beside its usual one;
+ * empty: that. What else is asked for is noted. */
+relay_span_t relay_codec_tier(relay_translation_t *translation, const relay_request_t *request);
+/* Whether it is the usual one. */
+bool relay_codec_usual_tier(relay_span_t tier);
+
 /* Whether the number is above bound; false if it is none. */
 bool relay_codec_above(relay_json_value_t number, double bound);
 /* Whether it is a number and not zero. */

@@ -25,7 +25,7 @@ enum {
     B_CONTENT,
     B_IS_ERROR,
     B_TOOL_NAME,
-    B_CITATIONS, /* of text; of a document an option that nobody maps */
+    B_CITATIONS, /* of text; of a document whether it is to be quoted */
     BLOCK_KEYS
 };
 
@@ -285,6 +285,15 @@ static bool read_result(relay_messages_reading_t *reading, const relay_json_node
                                        &tail);
 }
 
+static bool is_cited(const relay_messages_reading_t *reading, relay_json_node_t citations)
+{
+    static const relay_span_t keys[] = {RELAY_SPAN_INIT("enabled")};
+    relay_json_node_t enabled;
+
+    relay_json_pick(reading->tree, citations, keys, 1, &enabled);
+    return relay_json_type(reading->tree, enabled) == RELAY_JSON_TRUE;
+}
+
 static bool read_body(relay_messages_reading_t *reading, const relay_json_node_t *nodes,
                       const relay_place_t *place, treatment_t treatment, relay_block_t *block)
 {
@@ -307,6 +316,7 @@ static bool read_body(relay_messages_reading_t *reading, const relay_json_node_t
     case RELAY_BLOCK_DOCUMENT:
         block->media.name = relay_json_content(reading->tree, nodes[B_TITLE]);
         block->media.context = relay_json_content(reading->tree, nodes[B_CONTEXT]);
+        block->media.cited = is_cited(reading, nodes[B_CITATIONS]);
         return read_source(reading, nodes[B_SOURCE], place, block);
     default:
         return read_opaque(reading, nodes, place, treatment, block);
@@ -339,6 +349,11 @@ static bool read_places(relay_messages_reading_t *reading, const relay_json_node
     return translation->error.code == RELAY_ERR_NONE;
 }
 
+static bool has_citations(const relay_block_t *block)
+{
+    return block->kind == RELAY_BLOCK_TEXT || block->kind == RELAY_BLOCK_DOCUMENT;
+}
+
 static bool read_block(relay_messages_reading_t *reading, relay_json_node_t node,
                        const relay_place_t *place, relay_block_t ***tail)
 {
@@ -368,7 +383,7 @@ static bool read_block(relay_messages_reading_t *reading, relay_json_node_t node
     }
     if (block->kind != RELAY_BLOCK_OPAQUE &&
         !relay_codec_extras(reading->translation, reading->tree, node, block_keys,
-                            block->kind == RELAY_BLOCK_TEXT ? BLOCK_KEYS : B_CITATIONS, NULL, 0,
+                            has_citations(block) ? BLOCK_KEYS : B_CITATIONS, NULL, 0,
                             &block->extras)) {
         return false;
     }

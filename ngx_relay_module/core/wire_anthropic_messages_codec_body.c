@@ -236,9 +236,9 @@ static bool leave_fields(relay_messages_writing_t *writing)
     if (given(request->metadata)) {
         relay_codec_drop(translation, RELAY_FIELD_METADATA);
     }
-    if (request->service_tier.len != 0 &&
-        !relay_span_eq(request->service_tier, RELAY_SPAN("auto")) &&
-        !relay_span_eq(request->service_tier, RELAY_SPAN("default"))) {
+    if (relay_span_eq(request->service_tier, RELAY_SPAN("priority"))) {
+        relay_codec_change(translation, RELAY_FIELD_SERVICE_TIER); /* if the account has it */
+    } else if (!relay_codec_usual_tier(request->service_tier)) {
         relay_codec_drop(translation, RELAY_FIELD_SERVICE_TIER);
     }
     return relay_codec_leave(translation, request->extras, NULL);

@@ -431,13 +431,21 @@ static bool read_limit(relay_messages_reading_t *reading, relay_json_node_t node
                               RELAY_SPAN("Input should be a valid integer"));
 }
 
+/* The usual one is what others call the default; "auto" is better where there is more. */
+static relay_span_t read_tier(const relay_messages_reading_t *reading, relay_json_node_t node)
+{
+    return relay_json_reads(reading->tree, node, RELAY_SPAN("standard_only"))
+               ? RELAY_SPAN("default")
+               : relay_json_content(reading->tree, node);
+}
+
 static bool read_fields(relay_messages_reading_t *reading, const relay_json_node_t *nodes,
                         relay_request_t *request)
 {
     request->model = relay_json_content(reading->tree, nodes[R_MODEL]);
     request->stream = relay_json_type(reading->tree, nodes[R_STREAM]) == RELAY_JSON_TRUE;
     request->usage_wanted = true;
-    request->service_tier = relay_json_content(reading->tree, nodes[R_SERVICE_TIER]);
+    request->service_tier = read_tier(reading, nodes[R_SERVICE_TIER]);
     return read_limit(reading, nodes[R_MAX_TOKENS], request) &&
            read_number(reading, nodes[R_TEMPERATURE], RELAY_FIELD_TEMPERATURE,
                        &request->temperature) &&

@@ -356,7 +356,10 @@ static bool put_tools(relay_converse_writing_t *writing)
 
 /* ---- additionalModelRequestFields ---------------------------------------- */
 
-/* What to do about thinking where it is not by a budget; empty: nothing is said. */
+static const relay_span_t adaptive_mode = RELAY_SPAN_INIT("{\"type\":\"adaptive\"");
+
+/* What to do about thinking where it is not by a budget, without its closing bracket;
+ * empty: nothing is said. */
 static relay_span_t thinking_mode(const relay_converse_writing_t *writing)
 {
     const relay_reasoning_t *reasoning = &writing->request->reasoning;
@@ -364,12 +367,12 @@ static relay_span_t thinking_mode(const relay_converse_writing_t *writing)
     bool thinks = adaptive || relay_converse_flag(writing, RELAY_TARGET_BUDGET);
 
     if (reasoning->effort == RELAY_EFFORT_NONE || reasoning->mode == RELAY_THINKING_DISABLED) {
-        return thinks ? RELAY_SPAN("{\"type\":\"disabled\"}") : relay_span(NULL, 0);
+        return thinks ? RELAY_SPAN("{\"type\":\"disabled\"") : relay_span(NULL, 0);
     }
     if ((adaptive &&
          (reasoning->effort > RELAY_EFFORT_NONE || reasoning->mode == RELAY_THINKING_BUDGET)) ||
         (reasoning->mode == RELAY_THINKING_ADAPTIVE && (adaptive || !thinks))) {
-        return RELAY_SPAN("{\"type\":\"adaptive\",\"display\":\"summarized\"}");
+        return adaptive_mode;
     }
     return relay_span(NULL, 0);
 }
@@ -384,6 +387,28 @@ static void note_mode(relay_converse_writing_t *writing, relay_span_t mode)
     } else if (asked == RELAY_THINKING_BUDGET && mode.len != 0) {
         relay_codec_change(writing->translation, RELAY_FIELD_THINKING);
     }
+}
+
+/* Some models show what they think only if they are asked to; others stop for this word. */
+static void put_thinking(relay_converse_writing_t *writing, relay_span_t mode)
+{
+    bool omitted = relay_span_eq(writing->request->reasoning.summary, RELAY_SPAN("omitted"));
+    bool adaptive = !writing->thinking && relay_span_eq(mode, adaptive_mode);
+    relay_buf_t *out = writing->out;
+
+    RELAY_PUT(out, "\"thinking\":");
+    if (writing->thinking) {
+        RELAY_PUT(out, "{\"type\":\"enabled\",\"budget_tokens\":");
+        relay_buf_put_u64(out, writing->budget_tokens);
+    } else {
+        relay_buf_put(out, mode);
+    }
+    if (omitted && (writing->thinking || adaptive)) {
+        RELAY_PUT(out, ",\"display\":\"omitted\"");
+    } else if (adaptive) {
+        RELAY_PUT(out, ",\"display\":\"summarized\"");
+    }
+    RELAY_PUT(out, "}");
 }
 
 static void put_additional(relay_converse_writing_t *writing)
@@ -405,13 +430,7 @@ static void put_additional(relay_converse_writing_t *writing)
     }
     if (writing->thinking || mode.len != 0) {
         begin(writing->out, &any, open);
-        RELAY_PUT(writing->out, "\"thinking\":");
-        relay_buf_put(writing->out, mode);
-    }
-    if (writing->thinking) {
-        RELAY_PUT(writing->out, "{\"type\":\"enabled\",\"budget_tokens\":");
-        relay_buf_put_u64(writing->out, writing->budget_tokens);
-        RELAY_PUT(writing->out, "}");
+        put_thinking(writing, mode);
     }
     end(writing->out, any);
     if (request->stop != NULL) {
@@ -459,15 +478,12 @@ static void put_output(relay_converse_writing_t *writing)
 
 static void put_tier(relay_converse_writing_t *writing)
 {
-    relay_span_t tier = writing->request->service_tier;
+    relay_span_t tier = relay_codec_tier(writing->translation, writing->request);
 
-    if (relay_span_eq(tier, RELAY_SPAN("flex")) || relay_span_eq(tier, RELAY_SPAN("priority"))) {
+    if (tier.len != 0) {
         RELAY_PUT(writing->out, ",\"serviceTier\":{\"type\":");
         relay_codec_put_string(writing->out, tier);
         RELAY_PUT(writing->out, "}");
-    } else if (tier.len != 0 && !relay_span_eq(tier, RELAY_SPAN("auto")) &&
-               !relay_span_eq(tier, RELAY_SPAN("default"))) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_SERVICE_TIER);
     }
 }
 

@@ -201,7 +201,8 @@ static bool put_document(relay_converse_writing_t *writing, const relay_block_t 
     }
     RELAY_PUT(writing->out, "}");
     relay_codec_put_text(writing->out, RELAY_SPAN(",\"context\":"), media->context);
-    RELAY_PUT(writing->out, "}}");
+    relay_buf_put(writing->out, media->cited ? RELAY_SPAN(",\"citations\":{\"enabled\":true}}}")
+                                             : RELAY_SPAN("}}"));
     return true;
 }
 

@@ -462,11 +462,8 @@ static bool leave_fields(relay_gemini_writing_t *writing)
     if (request->user.len != 0) {
         relay_codec_drop(translation, RELAY_FIELD_USER);
     }
-    if (request->service_tier.len != 0 &&
-        !relay_span_eq(request->service_tier, RELAY_SPAN("auto")) &&
-        !relay_span_eq(request->service_tier, RELAY_SPAN("default"))) {
-        relay_codec_drop(translation, RELAY_FIELD_SERVICE_TIER);
-    }
+    relay_codec_put_text(writing->out, RELAY_SPAN(",\"serviceTier\":"),
+                         relay_codec_tier(translation, request));
     return relay_codec_leave(translation, request->extras, NULL);
 }
 

@@ -680,6 +680,15 @@ static relay_span_t read_model(const relay_json_tree_t *tree, relay_json_node_t 
     return relay_span_starts(model, prefix) ? relay_span_from(model, prefix.len) : model;
 }
 
+static relay_span_t read_tier(const relay_json_tree_t *tree, relay_json_node_t node)
+{
+    if (relay_json_reads(tree, node, RELAY_SPAN("unspecified"))) {
+        return relay_span(NULL, 0);
+    }
+    return relay_json_reads(tree, node, RELAY_SPAN("standard")) ? RELAY_SPAN("default")
+                                                                : relay_json_content(tree, node);
+}
+
 static bool say_words(relay_gemini_reading_t *reading, const relay_json_node_t *nodes)
 {
     static const struct {
@@ -716,7 +725,7 @@ relay_error_code_t relay_gemini_read_request(relay_translation_t *translation,
     relay_gemini_pick(tree, 0, request_keys, REQUEST_KEYS, nodes);
     request->model =
         translation->model.len != 0 ? translation->model : read_model(tree, nodes[R_MODEL]);
-    request->service_tier = relay_json_content(tree, nodes[R_SERVICE_TIER]);
+    request->service_tier = read_tier(tree, nodes[R_SERVICE_TIER]);
     request->metadata = relay_gemini_given(tree, nodes[R_LABELS]);
     if (!relay_gemini_extras(&reading, 0, request_keys, reading.own ? R_COMPOUND : REQUEST_KEYS,
                              essentials, COUNT(essentials), relay_span(NULL, 0),

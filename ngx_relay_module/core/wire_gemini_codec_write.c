@@ -336,6 +336,9 @@ static void put_result_text(relay_gemini_writing_t *writing, const relay_block_t
             put_result_text(writing, block->content, any);
         } else if (!is_media(block) && text_of(block).len != 0) {
             relay_buf_put(writing->out, *any ? RELAY_SPAN("\\n") : RELAY_SPAN(""));
+            relay_buf_put(writing->out, block->media.context);
+            relay_buf_put(writing->out,
+                          block->media.context.len != 0 ? RELAY_SPAN("\\n") : RELAY_SPAN(""));
             relay_buf_put(writing->out, text_of(block));
             note_block(writing, block);
             *any = true;

@@ -345,18 +345,16 @@ static void put_labels(relay_chat_writing_t *writing)
     const relay_request_t *request = writing->request;
 
     put_user(writing);
+    if (writing->own || !relay_span_eq(request->service_tier, RELAY_SPAN("auto"))) {
+        relay_codec_put_text(writing->out, RELAY_SPAN(",\"service_tier\":"), request->service_tier);
+    }
     relay_codec_put_text(writing->out, RELAY_SPAN(",\"verbosity\":"), request->verbosity);
     if (writing->own) {
         relay_codec_put_value(writing->out, RELAY_SPAN(",\"metadata\":"), request->metadata);
-        relay_codec_put_text(writing->out, RELAY_SPAN(",\"service_tier\":"), request->service_tier);
         return;
     }
     if (given(request->metadata)) {
         relay_codec_drop(writing->translation, RELAY_FIELD_METADATA);
-    }
-    if (request->service_tier.len != 0 &&
-        !relay_span_eq(request->service_tier, RELAY_SPAN("auto"))) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_SERVICE_TIER);
     }
 }
 

@@ -61,6 +61,10 @@ static bool put_document(relay_chat_writing_t *writing, const relay_block_t *blo
     relay_buf_t *out = writing->out;
     bool first = true;
 
+    if (block->media.context.len != 0) {
+        put_text_part(writing, block->media.context);
+        RELAY_PUT(out, ",");
+    }
     switch (block->media.source) {
     case RELAY_SOURCE_TEXT:
         put_text_part(writing, block->media.data);
@@ -303,6 +307,9 @@ static void put_result_text(relay_chat_writing_t *writing, const relay_block_t *
             relay_codec_change_at(writing->translation, block->place);
         } else if (text.len != 0) {
             relay_buf_put(writing->out, first ? RELAY_SPAN("") : RELAY_SPAN("\\n"));
+            relay_buf_put(writing->out, block->media.context);
+            relay_buf_put(writing->out,
+                          block->media.context.len != 0 ? RELAY_SPAN("\\n") : RELAY_SPAN(""));
             relay_buf_put(writing->out, text);
             note_block(writing, block);
             first = false;

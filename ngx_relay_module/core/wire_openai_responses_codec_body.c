@@ -391,12 +391,11 @@ static void put_labels(relay_responses_writing_t *writing)
     const relay_request_t *request = writing->request;
 
     put_user(writing);
+    if (!relay_span_eq(request->service_tier, RELAY_SPAN("auto"))) {
+        relay_codec_put_text(writing->out, RELAY_SPAN(",\"service_tier\":"), request->service_tier);
+    }
     if (given(request->metadata)) {
         relay_codec_drop(writing->translation, RELAY_FIELD_METADATA);
-    }
-    if (request->service_tier.len != 0 &&
-        !relay_span_eq(request->service_tier, RELAY_SPAN("auto"))) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_SERVICE_TIER);
     }
 }
 

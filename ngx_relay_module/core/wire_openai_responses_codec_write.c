@@ -168,12 +168,24 @@ static const relay_block_t *inside(const relay_block_t *block)
     return document || block->kind == RELAY_BLOCK_OPAQUE ? block->content : NULL;
 }
 
+/* What a caller says of a document is a text in front of it. */
+static void put_context(relay_responses_writing_t *writing, const relay_block_t *block, bool *first)
+{
+    if (block->media.context.len != 0) {
+        relay_buf_put(writing->out, *first ? RELAY_SPAN("") : RELAY_SPAN(","));
+        *first = false;
+        put_input_text(writing, block->media.context);
+    }
+}
+
 static bool put_parts(relay_responses_writing_t *writing, const relay_message_t *message,
                       const relay_block_t *blocks, const relay_block_t *end, bool *first)
 {
     for (const relay_block_t *block = blocks; block != end; block = block->next) {
         if (inside(block) != NULL) {
             relay_codec_change_at(writing->translation, block->place);
+            note_block(writing, block);
+            put_context(writing, block, first);
             if (!put_parts(writing, message, inside(block), NULL, first)) {
                 return false;
             }
@@ -182,6 +194,7 @@ static bool put_parts(relay_responses_writing_t *writing, const relay_message_t 
         if (!is_part(block)) {
             continue;
         }
+        put_context(writing, block, first);
         relay_buf_put(writing->out, *first ? RELAY_SPAN("") : RELAY_SPAN(","));
         *first = false;
         note_block(writing, block);

@@ -4,6 +4,7 @@
  */
 
 #include "wire_variant.h"
+#include "target.h"
 #include "wire_anthropic.h"
 #include "wire_bedrock_converse.h"
 #include "wire_embed.h"
@@ -56,6 +57,7 @@ static const relay_variant_t variants[] = {
             RELAY_SPAN_INIT("/publishers/google/models/{model}:streamGenerateContent?alt=sse"),
         .model_in_path = true,
         .stream_in_path = true,
+        .refuses = RELAY_REFUSED(RELAY_FIELD_SERVICE_TIER), /* a header there */
     },
     {
         .name = RELAY_SPAN_INIT("vertex-anthropic"),

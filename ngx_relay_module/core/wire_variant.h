@@ -31,6 +31,7 @@ typedef struct {
     const relay_dialect_t *platform; /* that serves the format for another vendor: errors and
                                         headers are its own; NULL: the vendor itself */
     relay_span_t version;            /* value of "anthropic_version" in the body, or empty */
+    uint64_t refuses;                /* fields that only the vendor takes: RELAY_REFUSED each */
 } relay_variant_t;
 
 /*

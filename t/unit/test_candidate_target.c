@@ -180,6 +180,19 @@ static void sampling_by_format(void **state)
                 (SAMPLING | RELAY_REFUSED(RELAY_FIELD_SEED)));
 }
 
+/* A platform that serves a vendor's format may lack what only the vendor has. */
+static void what_a_variant_refuses(void **state)
+{
+    entry_t *entry = entry_good("{'hosts': {'h': {'base_url': 'https://h', 'formats':"
+                                "['vertex-gemini']}}}",
+                                false);
+    relay_candidate_t candidate = {.host = entry_host(entry, "h"), .wire = entry_wire("gemini")};
+
+    (void)state;
+    assert_true(relay_target_of(&candidate).refused == RELAY_REFUSED(RELAY_FIELD_SERVICE_TIER));
+    entry_free(entry);
+}
+
 static void limits(void **state)
 {
     said_t said = {.model = ", 'output_tokens': 100, 'reasoning_efforts': ['low', 'max']"};
@@ -283,6 +296,7 @@ int main(void)
         cmocka_unit_test(the_offer_counts_before_the_model_and_that_before_the_host),
         cmocka_unit_test(every_field_that_can_be_refused),
         cmocka_unit_test(sampling_by_format),
+        cmocka_unit_test(what_a_variant_refuses),
         cmocka_unit_test(limits),
         cmocka_unit_test(budgets_stay_within_bounds),
         cmocka_unit_test(bad_documents),

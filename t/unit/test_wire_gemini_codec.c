@@ -377,7 +377,7 @@ static void what_only_the_caller_knows_is_named(void **state)
     request(plain,
             IN(ASK ",\"user\":\"u\",\"metadata\":{\"a\":\"b\"},\"verbosity\":\"low\","
                    "\"service_tier\":\"flex\",\"store\":true"),
-            "{" HI "}", "verbosity, metadata, user, service_tier, store");
+            "{" HI ",\"serviceTier\":\"flex\"}", "verbosity, metadata, user, store");
 }
 
 /* ---- answers ---------------------------------------------------------------- */
