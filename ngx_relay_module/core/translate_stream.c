@@ -182,11 +182,17 @@ static void take_error(relay_stream_translation_t *stream, const relay_stream_ev
     stream->failed = true;
 }
 
+/* An answer has an event to begin with, and needs no sign of life once it is complete. */
+static bool under_way(const relay_stream_translation_t *stream)
+{
+    return stream->reader.started && !stream->reader.finished;
+}
+
 static void take(void *owner, const relay_stream_event_t *event)
 {
     relay_stream_translation_t *stream = owner;
 
-    if (stream->over) {
+    if (stream->over || (event->kind == RELAY_STREAM_PING && !under_way(stream))) {
         return;
     }
     if (event->kind == RELAY_STREAM_ERROR) {
@@ -288,9 +294,7 @@ void relay_stream_ping(relay_stream_translation_t *stream)
 {
     const relay_stream_event_t event = {.kind = RELAY_STREAM_PING};
 
-    if (stream->reader.started && !stream->reader.finished) {
-        take(stream, &event);
-    }
+    take(stream, &event);
 }
 
 void relay_stream_fail(relay_stream_translation_t *stream, const relay_error_t *error)
