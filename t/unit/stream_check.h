@@ -185,6 +185,7 @@ static const char *stream_messages_event(stream_messages_t *state, const relay_s
                    : "an error without message";
     }
     if (stream_is(type, "ping")) {
+        STREAM_REQUIRE(state->started, "a ping before the message");
         return NULL;
     }
     if (stream_is(type, "message_start")) {

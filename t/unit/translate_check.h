@@ -230,7 +230,8 @@ static translate_stream_t translate_run(relay_translation_t *translation, relay_
     return result;
 }
 
-/* The whole stream, checked by the validator, the same for every cut; free it. */
+/* The whole stream, checked by the validator, the same for every cut (under valgrind, which
+ * is slow, for some of them); free it. */
 __attribute__((unused)) static translate_stream_t
 translate_stream(relay_translation_t *translation, const char *text, stream_check_t *check)
 {
