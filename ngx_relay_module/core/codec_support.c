@@ -521,6 +521,23 @@ bool relay_codec_blank(relay_span_t text)
     return true;
 }
 
+relay_span_t relay_codec_error_text(relay_span_t text, uint8_t bytes[RELAY_CODEC_ERROR_MAX])
+{
+    relay_buf_t out = relay_buf(bytes, RELAY_CODEC_ERROR_MAX);
+    relay_span_t message;
+
+    relay_json_decode_content(text, &out);
+    message = relay_buf_span(&out);
+    if (relay_buf_ok(&out)) {
+        return message;
+    }
+    while (message.len != 0 && (message.base[message.len - 1] & 0xc0) == 0x80) {
+        message.len--;
+    }
+    message.len -= message.len != 0 && message.base[message.len - 1] >= 0xc0 ? 1 : 0;
+    return message;
+}
+
 bool relay_codec_holds(relay_span_t text, relay_span_t part)
 {
     for (; text.len >= part.len; text = relay_span_from(text, 1)) {

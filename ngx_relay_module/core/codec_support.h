@@ -156,6 +156,11 @@ void relay_codec_put_value(relay_buf_t *out, relay_span_t name, relay_json_value
 /* True if text is nothing but white space, escaped or not. */
 bool relay_codec_blank(relay_span_t text);
 
+/* What an error in a stream says, in plain, for as long as bytes has room; a character is
+ * whole or left out. */
+enum { RELAY_CODEC_ERROR_MAX = 4096 };
+relay_span_t relay_codec_error_text(relay_span_t text, uint8_t bytes[RELAY_CODEC_ERROR_MAX]);
+
 /* Whether part, which is not empty, is somewhere in text, in letters of either case. */
 bool relay_codec_holds(relay_span_t text, relay_span_t part);
 

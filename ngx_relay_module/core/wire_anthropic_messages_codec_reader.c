@@ -343,15 +343,13 @@ static void message_stop(relay_reader_t *reader)
 
 static void failed(relay_reader_t *reader, const relay_wire_error_members_t *members)
 {
-    uint8_t bytes[1024];
-    relay_buf_t message = relay_buf(bytes, sizeof(bytes));
+    uint8_t bytes[RELAY_CODEC_ERROR_MAX];
     relay_failure_t failure = {.error = {.code = RELAY_ERR_UPSTREAM_ERROR, .status = 502}};
     relay_wire_error_t error;
 
     if (relay_wire_error_read(members, &error)) {
-        relay_json_decode_content(error.message, &message);
         failure.error.status = error.status;
-        failure.error.message = relay_buf_span(&message);
+        failure.error.message = relay_codec_error_text(error.message, bytes);
         failure.code = relay_wire_inner(error.code);
     }
     fail(reader, &failure);

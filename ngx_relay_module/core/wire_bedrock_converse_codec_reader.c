@@ -73,14 +73,12 @@ static void end(relay_reader_t *reader)
 
 static void fail_with(relay_reader_t *reader, const relay_bedrock_exception_t *exception)
 {
-    uint8_t bytes[1024];
-    relay_buf_t message = relay_buf(bytes, sizeof(bytes));
+    uint8_t bytes[RELAY_CODEC_ERROR_MAX];
     relay_failure_t failure = {
         .error = {.code = RELAY_ERR_UPSTREAM_ERROR, .status = exception->status},
         .code = exception->type};
 
-    relay_json_decode_content(exception->message, &message);
-    failure.error.message = relay_buf_span(&message);
+    failure.error.message = relay_codec_error_text(exception->message, bytes);
     fail(reader, &failure);
 }
 

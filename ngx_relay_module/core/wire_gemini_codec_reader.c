@@ -70,8 +70,7 @@ static void failed(relay_reader_t *reader, relay_json_value_t object)
     relay_failure_t failure = {.error = {.code = RELAY_ERR_UPSTREAM_ERROR, .status = 502}};
     relay_json_value_t values[KEYS] = {0};
     relay_wire_error_t error, by_word;
-    uint8_t bytes[1024];
-    relay_buf_t message = relay_buf(bytes, sizeof(bytes));
+    uint8_t bytes[RELAY_CODEC_ERROR_MAX];
 
     if (object.type == RELAY_JSON_OBJECT) {
         relay_json_members(object.text, keys, KEYS, values);
@@ -80,9 +79,8 @@ static void failed(relay_reader_t *reader, relay_json_value_t object)
         word.code = values[STATUS];
         relay_wire_error_read(&word, &by_word);
         failure.error.status = error.status != 502 ? error.status : by_word.status;
-        relay_json_decode_content(error.message, &message);
+        failure.error.message = relay_codec_error_text(error.message, bytes);
     }
-    failure.error.message = relay_buf_span(&message);
     failure.error.retry_after_s = relay_gemini_retry_after_s(values[DETAILS]);
     failure.code = relay_wire_inner(values[STATUS]);
     fail(reader, &failure);

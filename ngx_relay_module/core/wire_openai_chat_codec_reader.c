@@ -68,13 +68,11 @@ static void fail_cut(relay_reader_t *reader)
 
 static void fail_as(relay_reader_t *reader, const relay_wire_error_t *error)
 {
-    uint8_t bytes[1024];
-    relay_buf_t message = relay_buf(bytes, sizeof(bytes));
+    uint8_t bytes[RELAY_CODEC_ERROR_MAX];
     relay_failure_t failure = {.error = {.code = RELAY_ERR_UPSTREAM_ERROR, .status = error->status},
                                .code = relay_wire_inner(error->code)};
 
-    relay_json_decode_content(error->message, &message);
-    failure.error.message = relay_buf_span(&message);
+    failure.error.message = relay_codec_error_text(error->message, bytes);
     fail(reader, &failure);
 }
 
