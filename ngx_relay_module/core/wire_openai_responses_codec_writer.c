@@ -530,9 +530,12 @@ static void put_end(relay_writer_t *writer, relay_buf_t *out, const relay_usage_
     RELAY_PUT(out, "}}\n\n");
 }
 
-/* The codes that clients of this format act upon; the provider's own if it is one. */
+/* The codes that clients of this format act upon; the provider's own if it is one. One of
+ * the server is worth another try to them, which an error of the request is not. */
 static relay_span_t error_code(const relay_failure_t *failure)
 {
+    unsigned status = relay_dialect_openai.status(&failure->error);
+
     static const relay_span_t known[] = {
         RELAY_SPAN_INIT("context_length_exceeded"), RELAY_SPAN_INIT("insufficient_quota"),
         RELAY_SPAN_INIT("invalid_prompt"),          RELAY_SPAN_INIT("rate_limit_exceeded"),
@@ -544,14 +547,14 @@ static relay_span_t error_code(const relay_failure_t *failure)
             return known[i];
         }
     }
-    switch (relay_dialect_openai.status(&failure->error)) {
+    switch (status) {
     case 429:
         return RELAY_SPAN("rate_limit_exceeded");
     case 503:
     case 529:
         return RELAY_SPAN("server_is_overloaded");
     default:
-        return RELAY_SPAN("server_error");
+        return status < 500 ? RELAY_SPAN("invalid_prompt") : RELAY_SPAN("server_error");
     }
 }
 
