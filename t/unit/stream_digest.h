@@ -14,7 +14,7 @@
 
 #include "stream_check.h"
 
-enum { DIGEST_PARTS = 32, DIGEST_TEXT = 2048, DIGEST_ALL = 8192 };
+enum { DIGEST_PARTS = 32, DIGEST_TEXT = 2048, DIGEST_ERROR = 8192, DIGEST_ALL = 16384 };
 
 typedef enum {
     DIGEST_THINK = 0,
@@ -38,7 +38,7 @@ typedef struct {
     digest_part_t parts[DIGEST_PARTS];
     size_t count;
     uint64_t tokens[3];
-    char error[DIGEST_TEXT];
+    char error[DIGEST_ERROR];
     char type[128]; /* of the error */
     char code[128];
 } digest_t;
