@@ -1,6 +1,6 @@
 package Relay::Sse;
 
-# Server-sent events for the tests: a parser, strict validators of the three
+# Server-sent events for the tests: a parser, strict validators of the four
 # streams that Relay serves, and makers of streams and answers for the mock.
 
 =head1 SYNOPSIS
@@ -74,7 +74,7 @@ sub events { grep { exists $_->{data} || exists $_->{event} } parse(@_) }
 
 # ---- validators -------------------------------------------------------------
 
-my %validator = (chat => \&_chat, messages => \&_messages, responses => \&_responses);
+my %validator = (chat => \&_chat, messages => \&_messages, responses => \&_responses, gemini => \&_gemini);
 
 sub sse_ok {
     my ($format, $bytes, $name, %o) = @_;
@@ -195,7 +195,10 @@ sub _messages {
         push @f, 'event: ' . (defined $e->{event} ? $e->{event} : '(none)') . " but type $name"
             if !defined $e->{event} || $e->{event} ne $name;
         push @f, "$name after the end" if $state eq 'stopped' || $error;
-        if ($name eq 'ping') { next }
+        if ($name eq 'ping') {
+            push @f, 'a ping before message_start' if $state eq 'before';
+            next;
+        }
         if ($name eq 'error') {
             $error = 1;
             push @f, 'error without type or message' unless $j->{error}{type} && length($j->{error}{message} || '');
@@ -340,6 +343,44 @@ sub _responses_end {
     return @f;
 }
 
+# A good one ends with the connection, behind a chunk that says why.
+sub _gemini {
+    my ($o, @events) = @_;
+    my (@f, $id, $finish, $error);
+    for my $e (@events) {
+        my $j = $e->{json};
+        push @f, '[DONE] does not belong here' unless $j;
+        push @f, "an event name: $e->{event}" if exists $e->{event};
+        push @f, 'an event after the end' if $finish || $error;
+        if ($j->{error}) {
+            $error = 1;
+            push @f, 'error without code, message or status' if grep { !length($j->{error}{$_} || '') } qw(code message status);
+            next;
+        }
+        $id = $j->{responseId} unless defined $id;
+        push @f, 'responseId changed' if defined $id && ($j->{responseId} // '') ne $id;
+        push @f, 'no candidate' unless ref $j->{candidates} eq 'ARRAY' && @{$j->{candidates}};
+        push @f, _gemini_candidate($_) for @{$j->{candidates} || []};
+        $finish = grep { $_->{finishReason} } @{$j->{candidates} || []};
+        push @f, 'the end without usage' if $finish && !_is_count($j->{usageMetadata}{promptTokenCount});
+    }
+    push @f, $o->{error} ? 'no error' : 'an error' if !$o->{error} != !$error;
+    push @f, $o->{error} ? 'finishReason in a failed stream' : 'no finishReason' if !$o->{error} == !$finish;
+    return @f;
+}
+
+sub _gemini_candidate {
+    my ($candidate) = @_;
+    my @f;
+    push @f, 'a candidate without the role model' if ($candidate->{content}{role} || 'model') ne 'model';
+    for my $part (@{$candidate->{content}{parts} || []}) {
+        my $call = $part->{functionCall};
+        push @f, 'a part of nothing' unless exists $part->{text} || $call;
+        push @f, 'a call without name or args' if $call && !(length $call->{name} && ref $call->{args} eq 'HASH');
+    }
+    return @f;
+}
+
 # What the model said, all choices and blocks joined.
 sub text {
     my ($format, $bytes) = @_;
@@ -347,6 +388,9 @@ sub text {
     for my $e (grep { defined $_->{data} } parse($bytes)) {
         my $j = eval { $reader->decode($e->{data}) } or next;
         if ($format eq 'chat') { $text .= defined $_->{delta}{content} ? $_->{delta}{content} : '' for @{$j->{choices} || []} }
+        elsif ($format eq 'gemini') {
+            $text .= $_->{thought} || !defined $_->{text} ? '' : $_->{text} for map { @{$_->{content}{parts} || []} } @{$j->{candidates} || []};
+        }
         elsif ($format eq 'messages') { $text .= $j->{delta}{text} if ($j->{delta}{type} || '') eq 'text_delta' }
         else { $text .= $j->{delta} if ($j->{type} || '') eq 'response.output_text.delta' }
     }
