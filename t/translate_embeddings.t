@@ -27,6 +27,11 @@ my %host = (
         dimensions => sub { $_[0]{parameters}{outputDimensionality} },
         answer => sub { {predictions => [map { {embeddings => {values => $_,
             statistics => {truncated => JSON::PP::false(), token_count => 3}}} } @_]} }},
+    newer => {format => 'vertex-embed-content', path => '/publishers/google/models/up-newer:embedContent', tokens => 3,
+        error => sub { {error => {code => $_[1], message => $_[0], status => 'INVALID_ARGUMENT'}} },
+        texts => sub { [$_[0]{content}{parts}[0]{text}] },
+        dimensions => sub { $_[0]{embedContentConfig}{outputDimensionality} },
+        answer => sub { {embedding => {values => $_[0]}, usageMetadata => {promptTokenCount => 3, totalTokenCount => 3}} }},
     titan => {format => 'bedrock-titan-embed', path => '/model/up-titan/invoke', tokens => 3,
         error => sub { {message => $_[0]} },
         texts => sub { [$_[0]{inputText}] },
@@ -68,7 +73,7 @@ $t->relay(relay_config({models => {
         (map { ("only_$_" => {offers => [{host => $_, id => "up-$_"}]}) } keys %host),
         both => {offers => [map { {host => $_, id => "up-$_"} } qw(titan vertex)]},
         chat => {offers => [{host => 'openai', formats => ['openai-chat']}]}}},
-    (map { $_ => {mock => $mock{$_}, base_url => $mock{$_}->url, formats => [$host{$_}{format}]} } qw(titan vertex gemini cohere invoke)),
+    (map { $_ => {mock => $mock{$_}, base_url => $mock{$_}->url, formats => [$host{$_}{format}]} } qw(titan vertex gemini cohere invoke newer)),
     openai => {mock => $openai}));
 $t->start;
 

@@ -44,7 +44,7 @@ typedef struct {
     const relay_wire_t *wire; /* NULL for an unknown path of a dialect */
     const relay_dialect_t *dialect;
     uint32_t targets; /* formats that the request can be translated into */
-    bool plain;       /* hosts must speak the format as its vendor does */
+    bool auxiliary;   /* no generation: not for hosts that have nothing else */
     uint64_t random;
     relay_plan_t *plan;
     size_t limit; /* of candidates */
@@ -157,9 +157,11 @@ static uint32_t offered(const relay_host_t *host, const target_t *target, uint32
     return formats;
 }
 
-static bool is_plain(const relay_host_t *host, const relay_wire_t *wire)
+static bool has_auxiliaries(const relay_host_t *host, const relay_wire_t *wire)
 {
-    return host->echo || host->variants[wire->index] == relay_variant_of(wire);
+    const relay_variant_t *variant = host->variants[wire->index];
+
+    return host->echo || variant == relay_variant_of(wire) || variant->counter.len != 0;
 }
 
 /* In the caller's format, else in the one to be preferred among the others. */
@@ -169,7 +171,8 @@ static served_t serve(const planner_t *planner, const relay_host_t *host, const 
     uint32_t own = UINT32_C(1) << planner->wire->index, formats;
 
     if (offered(host, target, own, &served.upstream_model, &served.offer) & own) {
-        served.wire = planner->plain && !is_plain(host, planner->wire) ? NULL : planner->wire;
+        served.wire =
+            planner->auxiliary && !has_auxiliaries(host, planner->wire) ? NULL : planner->wire;
     } else if (planner->targets != 0) {
         formats = offered(host, target, planner->targets, &served.upstream_model, &served.offer);
         served.wire = relay_codec_preferred(formats & planner->targets);
@@ -416,7 +419,7 @@ static void look_at_host(const planner_t *planner, failure_t *failure, const rel
 
     if (formats != 0 && host_allowed(planner->policy, host)) {
         failure->formats |= formats;
-        if (formats & wanted && (!planner->plain || is_plain(host, planner->wire))) {
+        if (formats & wanted && (!planner->auxiliary || has_auxiliaries(host, planner->wire))) {
             name_keyless(failure, host);
         }
     }

@@ -39,7 +39,8 @@ extern const relay_timeouts_t relay_timeouts_default;
  * A host that offers the model in the caller's format is asked in that. To
  * GENERATE, any other one that can be translated into is a candidate, too
  * (relay_codec_targets). AUXILIARY operations are for hosts that speak the format
- * as its vendor does, not in a variant: those have nothing but generation.
+ * as its vendor does, or in a variant that counts tokens (relay_variant_t.counter):
+ * others have nothing but generation.
  *
  * RELAY_ERR_NONE and at least one candidate, or MODEL_NOT_FOUND,
  * MODEL_NOT_ALLOWED, FORMAT_UNAVAILABLE, NO_PROVIDER_KEY with *error filled

@@ -60,6 +60,7 @@ RELAY_CORE_SOURCES = \
 	wire_embed.c \
 	wire_gemini_embed.c \
 	wire_vertex_embed.c \
+	wire_vertex_embed_content.c \
 	wire_bedrock_titan_embed.c \
 	wire_cohere_embed.c \
 	wire_openai_embeddings_codec.c \

@@ -13,11 +13,7 @@
 static relay_error_code_t write_request(relay_translation_t *translation,
                                         const relay_texts_t *texts, relay_buf_t *out)
 {
-    static const relay_place_t place = {NULL, RELAY_SPAN_INIT("input"), RELAY_PLACE_NO_INDEX};
-
-    if (texts->count != 1) {
-        relay_codec_refuse(translation, &place,
-                           RELAY_SPAN("the provider of this model takes one input per request"));
+    if (!relay_embed_is_one(translation, texts)) {
         return translation->error.code;
     }
     if (texts->purpose != RELAY_PURPOSE_UNSET) {

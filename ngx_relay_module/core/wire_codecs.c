@@ -2,7 +2,7 @@
  * The formats that can be translated: see translate.h. Adding one is a line in
  * `codecs` beside its own files. Where a host speaks several of them that are not
  * the caller's, the one that comes first is used: it says the most of what the
- * others can say. Of embeddings, the last one takes only one text at a time.
+ * others can say. Of embeddings, the last two take only one text at a time.
  */
 
 #include "wire_anthropic_messages_codec.h"
@@ -13,10 +13,12 @@
 #include "wire_openai_responses_codec.h"
 
 static const relay_codec_t *const codecs[] = {
-    &relay_codec_anthropic_messages,  &relay_codec_gemini,           &relay_codec_openai_chat,
-    &relay_codec_openai_responses,    &relay_codec_bedrock_converse, &relay_codec_openai_embeddings,
-    &relay_codec_gemini_embed,        &relay_codec_vertex_embed,     &relay_codec_cohere_embed,
-    &relay_codec_bedrock_titan_embed,
+    &relay_codec_anthropic_messages,   &relay_codec_gemini,
+    &relay_codec_openai_chat,          &relay_codec_openai_responses,
+    &relay_codec_bedrock_converse,     &relay_codec_openai_embeddings,
+    &relay_codec_gemini_embed,         &relay_codec_vertex_embed,
+    &relay_codec_cohere_embed,         &relay_codec_bedrock_titan_embed,
+    &relay_codec_vertex_embed_content,
 };
 
 #define COUNT (sizeof(codecs) / sizeof(codecs[0]))

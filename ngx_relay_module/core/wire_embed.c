@@ -54,6 +54,18 @@ relay_span_t relay_embed_google_task(relay_purpose_t purpose)
     return tasks[purpose];
 }
 
+bool relay_embed_is_one(relay_translation_t *translation, const relay_texts_t *texts)
+{
+    static const relay_place_t place = {NULL, RELAY_SPAN_INIT("input"), RELAY_PLACE_NO_INDEX};
+
+    if (texts->count == 1) {
+        return true;
+    }
+    relay_codec_refuse(translation, &place,
+                       RELAY_SPAN("the provider of this model takes one input per request"));
+    return false;
+}
+
 void relay_embed_put_model(relay_buf_t *out, relay_translation_t *translation, relay_span_t prefix,
                            const relay_texts_t *texts)
 {

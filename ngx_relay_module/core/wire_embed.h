@@ -16,17 +16,20 @@ enum {
     RELAY_WIRE_GEMINI_EMBED = 6,
     RELAY_WIRE_VERTEX_EMBED = 7,
     RELAY_WIRE_BEDROCK_TITAN_EMBED = 8,
-    RELAY_WIRE_COHERE_EMBED = 9
+    RELAY_WIRE_COHERE_EMBED = 9,
+    RELAY_WIRE_VERTEX_EMBED_CONTENT = 10
 };
 
 extern const relay_wire_t relay_wire_gemini_embed;
 extern const relay_wire_t relay_wire_vertex_embed;
+extern const relay_wire_t relay_wire_vertex_embed_content;
 extern const relay_wire_t relay_wire_bedrock_titan_embed;
 extern const relay_wire_t relay_wire_cohere_embed;
 
 extern const relay_codec_t relay_codec_openai_embeddings;
 extern const relay_codec_t relay_codec_gemini_embed;
 extern const relay_codec_t relay_codec_vertex_embed;
+extern const relay_codec_t relay_codec_vertex_embed_content;
 extern const relay_codec_t relay_codec_bedrock_titan_embed;
 extern const relay_codec_t relay_codec_cohere_embed;
 
@@ -52,6 +55,9 @@ relay_usage_t relay_embed_echo_usage(const relay_echo_t *echo);
 
 /* The task of a vector as Google's formats call it; empty for UNSET. */
 relay_span_t relay_embed_google_task(relay_purpose_t purpose);
+
+/* For a format that takes one text: false, with the error filled, if there are more. */
+bool relay_embed_is_one(relay_translation_t *translation, const relay_texts_t *texts);
 
 /* The name that the upstream knows the model by as a JSON string, prefix before it:
  * the target's, else the caller's. */

@@ -11,10 +11,12 @@
 #include "wire_openai.h"
 
 static const relay_wire_t *const wires[] = {
-    &relay_wire_openai_chat,        &relay_wire_openai_responses, &relay_wire_openai_embeddings,
-    &relay_wire_anthropic_messages, &relay_wire_bedrock_converse, &relay_wire_gemini,
-    &relay_wire_gemini_embed,       &relay_wire_vertex_embed,     &relay_wire_bedrock_titan_embed,
-    &relay_wire_cohere_embed,
+    &relay_wire_openai_chat,          &relay_wire_openai_responses,
+    &relay_wire_openai_embeddings,    &relay_wire_anthropic_messages,
+    &relay_wire_bedrock_converse,     &relay_wire_gemini,
+    &relay_wire_gemini_embed,         &relay_wire_vertex_embed,
+    &relay_wire_bedrock_titan_embed,  &relay_wire_cohere_embed,
+    &relay_wire_vertex_embed_content,
 };
 
 /* The first one answers where nothing else tells. */

@@ -67,6 +67,7 @@ static const relay_variant_t variants[] = {
         .platform = &relay_dialect_gemini,
         .model_in_path = true,
         .version = RELAY_SPAN_INIT("vertex-2023-10-16"),
+        .counter = RELAY_SPAN_INIT("count-tokens"),
     },
     {
         .name = RELAY_SPAN_INIT("bedrock-invoke"),
@@ -102,6 +103,12 @@ static const relay_variant_t variants[] = {
         .name = RELAY_SPAN_INIT("vertex-embed"),
         .wire = &relay_wire_vertex_embed,
         .path = RELAY_SPAN_INIT("/publishers/google/models/{model}:predict"),
+        .model_in_path = true,
+    },
+    {
+        .name = RELAY_SPAN_INIT("vertex-embed-content"),
+        .wire = &relay_wire_vertex_embed_content,
+        .path = RELAY_SPAN_INIT("/publishers/google/models/{model}:embedContent"),
         .model_in_path = true,
     },
     {
@@ -360,13 +367,30 @@ static size_t take_out(stretch_t stretch, relay_edit_t *edit)
     return 1;
 }
 
+/* The edit that puts them behind the opening brace; `empty`: nothing stays behind them. */
+static size_t put_in(const relay_variant_t *variant, relay_span_t body, relay_span_t betas,
+                     bool empty, relay_edit_t *edit, relay_buf_t *scratch)
+{
+    size_t brace = space_from(body, 0), from = relay_buf_span(scratch).len;
+
+    put_members(scratch, variant, relay_span_from(body, brace), betas);
+    if (scratch->len == from) {
+        return 0;
+    }
+    empty = empty || body.base[space_from(body, brace + 1)] == '}';
+    relay_buf_put(scratch, empty ? relay_span(NULL, 0) : RELAY_SPAN(","));
+    *edit =
+        (relay_edit_t){.offset = brace + 1, .text = relay_span_from(relay_buf_span(scratch), from)};
+    return 1;
+}
+
 size_t relay_variant_edits(const relay_variant_t *variant, const relay_envelope_t *envelope,
                            relay_span_t betas, relay_edit_t edits[RELAY_EDITS_MAX],
                            relay_buf_t *scratch)
 {
-    relay_span_t body = envelope->body, stored = relay_buf_span(scratch);
-    size_t brace = space_from(body, 0), count = 0;
+    relay_span_t body = envelope->body;
     stretch_t first = {0}, second = {0};
+    size_t count;
 
     if (variant->model_in_path) {
         first = member(body, RELAY_SPAN("model"), envelope->model);
@@ -377,13 +401,17 @@ size_t relay_variant_edits(const relay_variant_t *variant, const relay_envelope_
     arrange(body, &first, &second);
     take_comma(body, &first);
     take_comma(body, &second);
-    put_members(scratch, variant, relay_span_from(body, brace), betas);
-    if (scratch->len != stored.len) {
-        bool empty = first.alone || body.base[space_from(body, brace + 1)] == '}';
-        relay_buf_put(scratch, empty ? relay_span(NULL, 0) : RELAY_SPAN(","));
-        edits[count++] = (relay_edit_t){
-            .offset = brace + 1, .text = relay_span_from(relay_buf_span(scratch), stored.len)};
-    }
+    count = put_in(variant, body, betas, first.alone, &edits[0], scratch);
     count += take_out(first, &edits[count]);
     return count + take_out(second, &edits[count]);
+}
+
+size_t relay_variant_counter_edits(const relay_variant_t *variant, const relay_envelope_t *envelope,
+                                   relay_span_t model, relay_edit_t edits[RELAY_EDITS_MAX],
+                                   relay_buf_t *scratch)
+{
+    relay_edit_options_t options = {.model = model};
+    size_t count = put_in(variant, envelope->body, relay_span(NULL, 0), false, &edits[0], scratch);
+
+    return count + variant->wire->edits(envelope, &options, &edits[count], scratch);
 }

@@ -32,6 +32,9 @@ typedef struct {
                                         headers are its own; NULL: the vendor itself */
     relay_span_t version;            /* value of "anthropic_version" in the body, or empty */
     uint64_t refuses;                /* fields that only the vendor takes: RELAY_REFUSED each */
+    relay_span_t counter;            /* tokens are counted under `path` with this name in place
+                                        of the model's, which the body keeps; empty: by the
+                                        vendor's own path, which a variant does not have */
 } relay_variant_t;
 
 /*
@@ -68,5 +71,14 @@ void relay_variant_put_method(relay_buf_t *out, relay_span_t path, relay_span_t 
 size_t relay_variant_edits(const relay_variant_t *variant, const relay_envelope_t *envelope,
                            relay_span_t betas, relay_edit_t edits[RELAY_EDITS_MAX],
                            relay_buf_t *scratch);
+
+/*
+ * The same for a body whose tokens `counter` is to count: the version in, the model's
+ * name at the upstream in place of the caller's. scratch: 64 bytes and what
+ * relay_wire_t.edits wants.
+ */
+size_t relay_variant_counter_edits(const relay_variant_t *variant, const relay_envelope_t *envelope,
+                                   relay_span_t model, relay_edit_t edits[RELAY_EDITS_MAX],
+                                   relay_buf_t *scratch);
 
 #endif

@@ -366,10 +366,22 @@ ngx_http_relay_variant_edits(ngx_http_relay_ctx_t *ctx,
         }
     }
 
-    content->nedits = relay_variant_edits(variant, &envelope, content->betas,
-                                          content->edits, &content->scratch);
+    content->nedits = ngx_http_relay_content_counts(ctx, variant)
+                      ? relay_variant_counter_edits(variant, &envelope,
+                                           content->candidate->upstream_model,
+                                           content->edits, &content->scratch)
+                      : relay_variant_edits(variant, &envelope, content->betas,
+                                           content->edits, &content->scratch);
 
     return relay_buf_ok(&content->scratch) ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_uint_t
+ngx_http_relay_content_counts(ngx_http_relay_ctx_t *ctx,
+    const relay_variant_t *variant)
+{
+    return ctx->match.operation == RELAY_OP_AUXILIARY && variant->counter.len;
 }
 
 

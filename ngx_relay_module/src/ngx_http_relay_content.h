@@ -52,6 +52,9 @@ void ngx_http_relay_late(ngx_http_relay_ctx_t *ctx);
  */
 ngx_http_relay_content_t *ngx_http_relay_content_get(ngx_http_relay_ctx_t *ctx,
     ngx_http_relay_content_t *own, relay_buf_t *scratch);
+/* tokens are counted where a model of the variant's `counter` would be */
+ngx_uint_t ngx_http_relay_content_counts(ngx_http_relay_ctx_t *ctx,
+    const relay_variant_t *variant);
 /* content->hash of what is sent */
 ngx_int_t ngx_http_relay_content_hash(ngx_http_relay_content_t *content);
 

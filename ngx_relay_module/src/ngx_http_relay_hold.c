@@ -508,7 +508,7 @@ ngx_http_relay_rewords(ngx_http_relay_ctx_t *ctx)
     wire = ctx->attempt.candidate->wire;
 
     return ctx->attempt.translated
-           || (ctx->match.operation == RELAY_OP_GENERATE
+           || (ctx->match.operation != RELAY_OP_NONE
                && ctx->attempt.candidate->host->variants[wire->index]->platform
                   != NULL);
 }

@@ -228,7 +228,7 @@ ngx_http_relay_header_size(ngx_http_relay_ctx_t *ctx,
 
         size += ngx_http_relay_path(ctx, outgoing).len
                 + 5 * outgoing->candidate->upstream_model.len
-                + ctx->match.method.len;
+                + ctx->match.method.len + outgoing->variant->counter.len;
     }
 
     if (outgoing->is_signed) {
@@ -442,6 +442,11 @@ ngx_http_relay_put_path(ngx_http_relay_ctx_t *ctx,
 
     candidate = outgoing->candidate;
     path = ngx_http_relay_path(ctx, outgoing);
+
+    if (ngx_http_relay_content_counts(ctx, outgoing->variant)) {
+        relay_variant_put_path(out, path, outgoing->variant->counter);
+        return;
+    }
 
     if (ctx->match.operation == RELAY_OP_AUXILIARY && ctx->match.model.len) {
         relay_variant_put_method(out, path, candidate->upstream_model,

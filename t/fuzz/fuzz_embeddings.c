@@ -139,7 +139,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[] = {"gemini-embed", "vertex-embed", "bedrock-titan-embed",
-                                        "cohere-embed"};
+                                        "cohere-embed", "vertex-embed-content"};
     block_t *blocks = NULL;
     relay_arena_t arena = {allocate, &blocks};
     relay_translation_t translation = {.arena = &arena, .model = RELAY_SPAN("m")};
@@ -148,7 +148,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0) {
         return 0;
     }
-    name = names[data[0] % 4];
+    name = names[data[0] % 5];
     translation.caller = relay_codec_find(RELAY_SPAN("openai-embeddings"));
     translation.upstream = relay_codec_find(relay_span(name, strlen(name)));
     translation.strict = data[0] & 4;

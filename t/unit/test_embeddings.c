@@ -12,8 +12,9 @@
 #define VERTEX "vertex-embed"
 #define TITAN  "bedrock-titan-embed"
 #define COHERE "cohere-embed"
+#define NEWER  "vertex-embed-content"
 
-static const char *const upstreams[] = {GEMINI, VERTEX, TITAN, COHERE};
+static const char *const upstreams[] = {GEMINI, VERTEX, TITAN, COHERE, NEWER};
 
 enum { UPSTREAMS = sizeof(upstreams) / sizeof(upstreams[0]) };
 
@@ -38,6 +39,11 @@ static void one_text_is_sent(void **state)
                       "\"parameters\":{\"autoTruncate\":false}}",
                       "");
     translate_request(CALLER, TITAN, target, ONE, "{\"inputText\":\"hello \\u2713 \\\"x\\\"\"}",
+                      "");
+    translate_request(CALLER, NEWER, target, ONE,
+                      "{\"content\":{\"role\":\"user\",\"parts\":[{\"text\":"
+                      "\"hello \\u2713 \\\"x\\\"\"}]},\"embedContentConfig\":{"
+                      "\"autoTruncate\":false}}",
                       "");
     translate_request(CALLER, COHERE, target, ONE,
                       "{\"model\":\"up-1\",\"texts\":[\"hello \\u2713 \\\"x\\\"\"],"
@@ -68,6 +74,8 @@ static void several_texts_are_sent(void **state)
                       "");
     translate_refused(CALLER, TITAN, TWO, RELAY_ERR_INVALID_FIELD, "input",
                       "one input per request");
+    translate_refused(CALLER, NEWER, TWO, RELAY_ERR_INVALID_FIELD, "input",
+                      "one input per request");
 }
 
 static void a_list_of_one_text_is_one_text(void **state)
@@ -77,6 +85,13 @@ static void a_list_of_one_text_is_one_text(void **state)
                       "{\"model\":\"m\",\"input\":[\"a\"],\"dimensions\":512,"
                       "\"encoding_format\":\"float\"}",
                       "{\"inputText\":\"a\",\"dimensions\":512}", "");
+    translate_request(CALLER, NEWER, target,
+                      "{\"model\":\"m\",\"input\":[\"a\"],\"dimensions\":512,"
+                      "\"input_type\":\"query\"}",
+                      "{\"content\":{\"role\":\"user\",\"parts\":[{\"text\":\"a\"}]},"
+                      "\"embedContentConfig\":{\"autoTruncate\":false,\"taskType\":"
+                      "\"RETRIEVAL_QUERY\",\"outputDimensionality\":512}}",
+                      "");
 }
 
 static void models_are_named(void **state)
@@ -247,6 +262,11 @@ static const struct {
      "{\"embedding\":" FLOATS ",\"embeddingsByType\":{\"float\":" FLOATS
      "},\"inputTextTokenCount\":5}",
      "5", false},
+    {NEWER,
+     "{\"embedding\":{\"values\":" FLOATS "},\"truncated\":false,\"usageMetadata\":{"
+     "\"promptTokenCount\":7,\"totalTokenCount\":7}}",
+     "7", false},
+    {NEWER, "{\"embedding\":{\"values\":" FLOATS "}}", "0", false},
     {COHERE,
      "{\"id\":\"x\",\"embeddings\":{\"float\":[" FLOATS ",[0,1]]},\"texts\":[\"a\",\"b\"],"
      "\"meta\":{\"api_version\":{\"version\":\"2\"},\"billed_units\":{\"input_tokens\":2}}}",
@@ -342,6 +362,10 @@ static void what_is_no_answer_is_refused(void **state)
         {VERTEX, "{\"predictions\":[{\"embeddings\":{\"values\":[\"1\"]}}]}"},
         {TITAN, "{\"embedding\":[[1]]}"},
         {TITAN, "{\"embedding\":{}}"},
+        {NEWER, "{\"embedding\":[1]}"},
+        {NEWER, "{\"embedding\":{}}"},
+        {NEWER, "{\"embedding\":{\"values\":7}}"},
+        {NEWER, "{\"embeddings\":[{\"values\":[1]}]}"},
         {COHERE, "{\"embeddings\":{\"int8\":[[1]]}}"},
         {COHERE, "{\"embeddings\":{\"base64\":[\"AAA\"]}}"},
         {COHERE, "{\"embeddings\":{\"float\":[1]}}"},
@@ -371,9 +395,10 @@ static void errors_are_told_in_the_callers_words(void **state)
     for (size_t i = 0; i < UPSTREAMS; i++) {
         translate_open(&run, CALLER, upstreams[i]);
         out = relay_translate_error(&run.translation,
-                                    i < 2 ? RELAY_SPAN("{\"error\":{\"code\":400,\"message\":"
-                                                       "\"Too \\u006cong.\"}}")
-                                          : RELAY_SPAN("{\"message\":\"Too \\u006cong.\"}"),
+                                    i < 2 || i == 4
+                                        ? RELAY_SPAN("{\"error\":{\"code\":400,\"message\":"
+                                                     "\"Too \\u006cong.\"}}")
+                                        : RELAY_SPAN("{\"message\":\"Too \\u006cong.\"}"),
                                     400, RELAY_SPAN("r1"));
         translate_has(out, "\"message\":\"Too long.\"");
         translate_has(out, "invalid_request_error");
@@ -388,7 +413,7 @@ static void an_empty_arena_is_an_internal_error(void **state)
     static const char *const bodies[UPSTREAMS] = {
         "{\"embeddings\":[{\"values\":[1]}]}",
         "{\"predictions\":[{\"embeddings\":{\"values\":[1]}}]}", "{\"embedding\":[1]}",
-        "{\"embeddings\":[[1]]}"};
+        "{\"embeddings\":[[1]]}", "{\"embedding\":{\"values\":[1]}}"};
 
     (void)state;
     for (size_t i = 0; i < UPSTREAMS; i++) {

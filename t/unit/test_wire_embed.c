@@ -5,9 +5,9 @@
 #include "wire_check.h"
 #include "wire_variant.h"
 
-static const relay_wire_t *const wires[] = {&relay_wire_gemini_embed, &relay_wire_vertex_embed,
-                                            &relay_wire_bedrock_titan_embed,
-                                            &relay_wire_cohere_embed};
+static const relay_wire_t *const wires[] = {
+    &relay_wire_gemini_embed, &relay_wire_vertex_embed, &relay_wire_bedrock_titan_embed,
+    &relay_wire_cohere_embed, &relay_wire_vertex_embed_content};
 
 enum { WIRES = sizeof(wires) / sizeof(wires[0]) };
 
@@ -48,6 +48,11 @@ static void usage_is_read(void **state)
                  "{\"embeddings\":[]}]}",
                  false, 0);
     check_tokens(&relay_wire_vertex_embed, "{\"predictions\":{}}", false, 0);
+    check_tokens(&relay_wire_vertex_embed_content,
+                 "{\"embedding\":{\"values\":[0.5]},\"truncated\":false,\"usageMetadata\":{"
+                 "\"promptTokenCount\":9,\"totalTokenCount\":9}}",
+                 true, 9);
+    check_tokens(&relay_wire_vertex_embed_content, "{\"embedding\":{\"values\":[0.5]}}", false, 0);
     check_tokens(&relay_wire_bedrock_titan_embed,
                  "{\"embedding\":[0.5],\"inputTextTokenCount\":3,\"message\":null}", true, 3);
     check_tokens(&relay_wire_bedrock_titan_embed, "{\"embedding\":[0.5]}", false, 0);
@@ -64,7 +69,7 @@ static void errors_are_read(void **state)
     static const char google[] = "{\"error\":{\"code\":429,\"message\":\"Slow.\",\"status\":"
                                  "\"RESOURCE_EXHAUSTED\"}}";
     static const char flat[] = "{\"message\":\"Slow.\"}";
-    static const char *const bodies[WIRES] = {google, google, flat, flat};
+    static const char *const bodies[WIRES] = {google, google, flat, flat, google};
     relay_answer_t answer;
 
     (void)state;
@@ -132,6 +137,7 @@ static void no_path_leads_to_them(void **state)
                                         "/v1/model/{model}/invoke",
                                         "/v1beta/models/{model}:batchEmbedContents",
                                         "/v1/publishers/google/models/{model}:predict",
+                                        "/v1/publishers/google/models/{model}:embedContent",
                                         "/cohere/v2/embed"};
 
     (void)state;
@@ -179,6 +185,8 @@ static void they_have_their_paths(void **state)
                   true);
     check_variant("vertex-embed", &relay_wire_vertex_embed,
                   "/publishers/google/models/{model}:predict", true);
+    check_variant("vertex-embed-content", &relay_wire_vertex_embed_content,
+                  "/publishers/google/models/{model}:embedContent", true);
     check_variant("bedrock-titan-embed", &relay_wire_bedrock_titan_embed, "/model/{model}/invoke",
                   true);
     check_variant("cohere-embed", &relay_wire_cohere_embed, "/v2/embed", false);

@@ -17,12 +17,12 @@ static relay_match_t match_path(const char *path, const relay_dialect_t *hint)
 static void formats_have_their_places(void **state)
 {
     static const char *const names[] = {
-        "openai-chat",         "openai-responses", "openai-embeddings", "anthropic-messages",
-        "bedrock-converse",    "gemini",           "gemini-embed",      "vertex-embed",
-        "bedrock-titan-embed", "cohere-embed"};
+        "openai-chat",         "openai-responses", "openai-embeddings",   "anthropic-messages",
+        "bedrock-converse",    "gemini",           "gemini-embed",        "vertex-embed",
+        "bedrock-titan-embed", "cohere-embed",     "vertex-embed-content"};
 
     (void)state;
-    for (unsigned i = 0; i < 10; i++) {
+    for (unsigned i = 0; i < 11; i++) {
         const relay_wire_t *wire = relay_wire_find(check_text(names[i]));
         assert_non_null(wire);
         assert_int_equal(wire->index, i);
@@ -32,7 +32,7 @@ static void formats_have_their_places(void **state)
                     wire->close != NULL && wire->error_event != NULL && wire->answer != NULL &&
                     wire->echo != NULL);
     }
-    assert_null(relay_wire_at(10));
+    assert_null(relay_wire_at(11));
     assert_null(relay_wire_find(RELAY_SPAN("openai")));
     assert_null(relay_dialect_at(3));
     check_span(relay_dialect_at(2)->key_header, "x-goog-api-key");

@@ -56,6 +56,7 @@ static void names_are_found(void **state)
         {"bedrock-converse", "bedrock-converse", RELAY_FRAMING_EVENTSTREAM, true, true, ""},
         {"gemini-embed", "gemini-embed", RELAY_FRAMING_SSE, true, false, ""},
         {"vertex-embed", "vertex-embed", RELAY_FRAMING_SSE, true, false, ""},
+        {"vertex-embed-content", "vertex-embed-content", RELAY_FRAMING_SSE, true, false, ""},
         {"bedrock-titan-embed", "bedrock-titan-embed", RELAY_FRAMING_SSE, true, false, ""},
         {"cohere-embed", "cohere-embed", RELAY_FRAMING_SSE, false, false, ""},
         {"bedrock-cohere-embed", "cohere-embed", RELAY_FRAMING_SSE, true, false, ""},
@@ -168,7 +169,8 @@ static void methods_take_each_others_place(void **state)
 static char edited[4096];
 
 /* The body as the variant has it; the edits in order and none overlapping. */
-static const char *fit(const char *variant, const char *body, const char *betas)
+static const char *fit_as(const char *variant, const char *body, const char *betas,
+                          const char *counted)
 {
     uint8_t bytes[RELAY_ENVELOPE_SCRATCH];
     relay_buf_t scratch = relay_buf(bytes, sizeof(bytes)), out = relay_buf(edited, sizeof(edited));
@@ -180,7 +182,10 @@ static const char *fit(const char *variant, const char *body, const char *betas)
     assert_int_equal(relay_envelope_read_path(check_text(body), RELAY_SPAN("m"), false, &envelope,
                                               &scratch, &error),
                      RELAY_ERR_NONE);
-    count = relay_variant_edits(named(variant), &envelope, check_text(betas), edits, &scratch);
+    count = counted != NULL ? relay_variant_counter_edits(named(variant), &envelope,
+                                                          check_text(counted), edits, &scratch)
+                            : relay_variant_edits(named(variant), &envelope, check_text(betas),
+                                                  edits, &scratch);
     assert_true(relay_buf_ok(&scratch) && count <= RELAY_EDITS_MAX);
     for (size_t i = 0; i < count; i++) {
         assert_true(edits[i].offset >= at);
@@ -193,6 +198,11 @@ static const char *fit(const char *variant, const char *body, const char *betas)
     check_json(relay_buf_span(&out));
     edited[out.len] = '\0';
     return edited;
+}
+
+static const char *fit(const char *variant, const char *body, const char *betas)
+{
+    return fit_as(variant, body, betas, NULL);
 }
 
 static void members_go_with_their_comma(void **state)
@@ -262,6 +272,27 @@ static void the_version_comes_in(void **state)
     }
 }
 
+/* Who counts is in the path, so the model stays in the body, by its name there. */
+static void a_counter_gets_the_model_in_the_body(void **state)
+{
+    static const char *const cases[][2] = {
+        {"{\"model\":\"a\",\"x\":1}",
+         "{\"anthropic_version\":\"vertex-2023-10-16\",\"model\":\"saga-4@1\",\"x\":1}"},
+        {" { \"x\":1, \"model\" : \"a\" }",
+         " {\"anthropic_version\":\"vertex-2023-10-16\", \"x\":1, \"model\" : \"saga-4@1\" }"},
+        {"{\"model\":\"a\",\"anthropic_version\":\"v\"}",
+         "{\"model\":\"saga-4@1\",\"anthropic_version\":\"v\"}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_string_equal(fit_as("vertex-anthropic", cases[i][0], "", "saga-4@1"), cases[i][1]);
+    }
+    check_span(named("vertex-anthropic")->counter, "count-tokens");
+    check_span(named("bedrock-invoke")->counter, "");
+    check_span(named("anthropic-messages")->counter, "");
+}
+
 static void beta_features_go_into_the_body(void **state)
 {
     static const char *const version = "\"anthropic_version\":\"bedrock-2023-05-31\"";
@@ -325,6 +356,7 @@ int main(void)
         cmocka_unit_test(methods_take_each_others_place),
         cmocka_unit_test(members_go_with_their_comma),
         cmocka_unit_test(the_version_comes_in),
+        cmocka_unit_test(a_counter_gets_the_model_in_the_body),
         cmocka_unit_test(beta_features_go_into_the_body),
         cmocka_unit_test(other_variants_leave_the_body_alone),
         cmocka_unit_test(scratch_has_its_bound),
