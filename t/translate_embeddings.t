@@ -42,7 +42,7 @@ my %host = (
         texts => sub { $_[0]{texts} },
         dimensions => sub { $_[0]{output_dimension} },
         answer => sub { {id => 'x', embeddings => {float => [@_]}, texts => [], meta => {billed_units => {input_tokens => 3 * @_}}} }},
-    invoke => {format => 'bedrock-cohere-embed', path => '/model/up-invoke/invoke', tokens => 0, many => 1,
+    invoke => {format => 'bedrock-cohere-embed', path => '/model/up-invoke/invoke', tokens => 3, many => 1, headers => sub { ['x-amzn-bedrock-input-token-count', 3 * @_] },
         error => sub { {message => $_[0]} },
         texts => sub { $_[0]{texts} },
         dimensions => sub { $_[0]{output_dimension} },
@@ -63,7 +63,7 @@ my %mock = map {
         return {body => $up->{error}->('Behind a good status.', 500)} if $mode eq 'hidden';
         return sse(["data: {\"x\":1}\n\n"]) if $mode eq 'stream';
         push @vectors, [1] if $mode eq 'more';
-        return {body => $json->encode($up->{answer}->(@vectors)), type => 'application/json; charset=UTF-8'};
+        return {headers => $up->{headers} ? $up->{headers}->(@vectors) : [], body => $json->encode($up->{answer}->(@vectors)), type => 'application/json; charset=UTF-8'};
     });
 } keys %host;
 
@@ -103,6 +103,7 @@ for my $name (sort keys %host) {
     is $req->json->{model}, $name eq 'cohere' ? 'up-cohere' : undef, "$name: the model where it belongs";
     is $t->log_of($res)->{input_tokens}, $up->{tokens} || undef, "$name: tokens are logged where they are told"
         if $up->{tokens};
+    is $res->header('x-amzn-bedrock-input-token-count'), undef, "$name: a header of the provider's platform stays behind";
     is $t->log_of($res)->{host}, $name, "$name: logged";
 
     $res = ask("only_$name", encoding_format => 'base64', dimensions => 6);

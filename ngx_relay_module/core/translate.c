@@ -603,6 +603,9 @@ static relay_error_code_t translate_vectors(relay_translation_t *translation, re
                                                     "embeddings as there are inputs."));
         return translation->error.code;
     }
+    if (!vectors.usage.known) {
+        vectors.usage.input_tokens = translation->told_tokens;
+    }
     return write_out(translation, write_vectors, &vectors, body.len + 64 * vectors.count + 1024,
                      response);
 }

@@ -61,7 +61,7 @@ static relay_json_value_t member(relay_json_value_t object, relay_span_t key)
     return value;
 }
 
-/* Bedrock tells it in a header instead. */
+/* Bedrock tells it in a header instead: relay_variant_t.tokens_header. */
 static void read_usage(relay_json_value_t meta, relay_usage_t *usage)
 {
     relay_json_value_t units = member(meta, RELAY_SPAN("billed_units"));

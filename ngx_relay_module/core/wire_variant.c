@@ -126,7 +126,9 @@ static const relay_variant_t variants[] = {
         .name = RELAY_SPAN_INIT("bedrock-cohere-embed"),
         .wire = &relay_wire_cohere_embed,
         .path = RELAY_SPAN_INIT("/model/{model}/invoke"),
+        .platform = &relay_dialect_bedrock,
         .model_in_path = true,
+        .tokens_header = RELAY_SPAN_INIT("x-amzn-bedrock-input-token-count"),
     },
 };
 

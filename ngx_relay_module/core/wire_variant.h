@@ -32,6 +32,8 @@ typedef struct {
                                         headers are its own; NULL: the vendor itself */
     relay_span_t version;            /* value of "anthropic_version" in the body, or empty */
     uint64_t refuses;                /* fields that only the vendor takes: RELAY_REFUSED each */
+    relay_span_t tokens_header;      /* lower case: in which answers say how many tokens the
+                                        prompt had where their bodies do not; or empty */
     relay_span_t counter;            /* tokens are counted under `path` with this name in place
                                         of the model's, which the body keeps; empty: by the
                                         vendor's own path, which a variant does not have */

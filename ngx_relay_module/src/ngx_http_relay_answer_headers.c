@@ -15,8 +15,8 @@ static ngx_int_t ngx_http_relay_framing(ngx_http_relay_ctx_t *ctx,
 static ngx_int_t ngx_http_relay_connection(ngx_http_relay_ctx_t *ctx,
     ngx_str_t *value);
 static ngx_int_t ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx);
-static ngx_uint_t ngx_http_relay_answer_has(ngx_http_relay_try_t *attempt,
-    relay_span_t name);
+static ngx_http_relay_header_t *ngx_http_relay_answer_header(
+    ngx_http_relay_try_t *attempt, relay_span_t name);
 static ngx_int_t ngx_http_relay_own_headers(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_server_timing(ngx_http_relay_ctx_t *ctx);
 static u_char *ngx_http_relay_milliseconds(u_char *p, uint64_t us);
@@ -444,7 +444,7 @@ ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (ngx_http_relay_answer_has(attempt, RELAY_SPAN("cache-control"))) {
+    if (ngx_http_relay_answer_header(attempt, RELAY_SPAN("cache-control"))) {
         return NGX_OK;
     }
 
@@ -453,8 +453,32 @@ ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx)
 }
 
 
-static ngx_uint_t
-ngx_http_relay_answer_has(ngx_http_relay_try_t *attempt, relay_span_t name)
+/* how many tokens a prompt had, where only a header says so; else 0 */
+
+uint64_t
+ngx_http_relay_told_tokens(ngx_http_relay_try_t *attempt)
+{
+    off_t                     tokens;
+    const relay_variant_t    *variant;
+    const relay_candidate_t  *candidate;
+    ngx_http_relay_header_t  *h;
+
+    candidate = attempt->candidate;
+    variant = candidate->host->variants[candidate->wire->index];
+
+    if (variant == NULL || variant->tokens_header.len == 0) {
+        return 0;
+    }
+
+    h = ngx_http_relay_answer_header(attempt, variant->tokens_header);
+    tokens = h ? ngx_atoof(h->value.data, h->value.len) : NGX_ERROR;
+
+    return (tokens == NGX_ERROR) ? 0 : (uint64_t) tokens;
+}
+
+
+static ngx_http_relay_header_t *
+ngx_http_relay_answer_header(ngx_http_relay_try_t *attempt, relay_span_t name)
 {
     ngx_uint_t                i;
     ngx_http_relay_header_t  *h;
@@ -463,11 +487,11 @@ ngx_http_relay_answer_has(ngx_http_relay_try_t *attempt, relay_span_t name)
 
     for (i = 0; i < attempt->headers.nelts; i++) {
         if (relay_span_eq(ngx_http_relay_span(&h[i].name), name)) {
-            return 1;
+            return &h[i];
         }
     }
 
-    return 0;
+    return NULL;
 }
 
 

@@ -65,6 +65,12 @@ ngx_http_relay_whole(ngx_http_relay_ctx_t *ctx)
         }
 
         ctx->usage = answer->usage;
+
+        if (!ctx->usage.known && attempt->told_tokens) {
+            ctx->usage.known = 1;
+            ctx->usage.input_tokens = attempt->told_tokens;
+        }
+
         ngx_memcpy(ctx->finish, answer->finish, RELAY_FINISH_MAX);
     }
 

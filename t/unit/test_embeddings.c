@@ -330,6 +330,31 @@ static void the_request_is_remembered(void **state)
     translate_close(&run);
 }
 
+/* Tokens that are told beside the answer count where it is silent itself. */
+static void tokens_may_be_told_beside_the_answer(void **state)
+{
+    static const char *const tokens[] = {"9", "2"};
+    static const char *const bodies[] = {"{\"embeddings\":[" FLOATS "]}",
+                                         "{\"embeddings\":[" FLOATS
+                                         "],\"meta\":{\"billed_units\":{\"input_tokens\":2}}}"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char want[512];
+        translate_t run;
+        relay_span_t out = {NULL, 0};
+        snprintf(want, sizeof(want), LIST("%s", "%s"), DATA("0", FLOATS), tokens[i], tokens[i]);
+        translate_open(&run, CALLER, COHERE);
+        run.translation.model = RELAY_SPAN("m");
+        run.translation.told_tokens = 9;
+        assert_int_equal(
+            relay_translate_response(&run.translation, relay_wire_cstring(bodies[i]), &out),
+            RELAY_ERR_NONE);
+        translate_same(out, want);
+        translate_close(&run);
+    }
+}
+
 static void check_invalid(const char *upstream, const char *body, bool base64,
                           relay_error_code_t code)
 {
@@ -519,6 +544,7 @@ int main(void)
         cmocka_unit_test(inputs_have_a_bound),
         cmocka_unit_test(vectors_come_back),
         cmocka_unit_test(the_request_is_remembered),
+        cmocka_unit_test(tokens_may_be_told_beside_the_answer),
         cmocka_unit_test(what_is_no_answer_is_refused),
         cmocka_unit_test(errors_are_told_in_the_callers_words),
         cmocka_unit_test(an_empty_arena_is_an_internal_error),
