@@ -236,11 +236,17 @@ subtest 'config/ as it stands' => sub {
     $c->send("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
     is $c->response->status, 400, 'a malformed request';
     $c->close;
+    for my $refused ("Host: a b\r\n", "x: \x01" . ('y' x 70_000) . "\r\nHost: a\r\n", "Content-Length: x\r\n") {
+        my $c = $s->client;
+        $c->send("GET /v1beta/models?pageSize=3&key=in-the-query HTTP/1.1\r\n$refused\r\n");
+        cmp_ok $c->response->status, '>=', 400, 'one with a key, which nginx refuses';
+        $c->close;
+    }
     $s->client->request(GET => "/v1/raw\xff\xc3(bytes?query", headers => [@{auth()}, 'x-play' => 'teapot'])->response;
 
     my @lines;
-    wait_for(3, sub { @lines = split /\n/, slurp($s->dir . '/sample.log'); @lines >= 10 });
-    is scalar(@lines), 10, 'a line each';
+    wait_for(3, sub { @lines = split /\n/, slurp($s->dir . '/sample.log'); @lines >= 13 });
+    is scalar(@lines), 13, 'a line each';
     my @entries = map {
         my $line = $_;
         my $e = eval { JSON::PP->new->utf8->decode($line) };
@@ -276,6 +282,12 @@ subtest 'config/ as it stands' => sub {
     is_deeply [@$bad{qw(error status)}], ['invalid_json', 400], 'an error of Relay\'s own';
     ok index(join('', @lines), $_) < 0, "no line holds '$_'" for RELAY_KEY, 'in-the-query', 'wrong-key';
 
+    my @texts = split /\n/, slurp($s->dir . '/sample.text');
+    is scalar(@texts), 13, 'the other format: a line each';
+    is scalar(grep { m{"GET /v1beta/models\?pageSize=3&key=\*\*\* HTTP/1\.1" 4} } @texts), 3, 'a query without its key, whoever refused it' or diag explain \@texts;
+    ok scalar(grep { m{"POST /v1/chat/completions\?key=\*\*\* HTTP/1\.1" 404} } @texts), 'in any dialect';
+    ok index(join('', @texts), $_) < 0, "no such line holds '$_'" for RELAY_KEY, 'in-the-query', 'wrong-key';
+
     my $res = $s->get('/v1/models');
     is $res->header('server'), 'nginx', 'server_tokens off';
 };
@@ -300,7 +312,7 @@ sub _conf {
     $change->(qr/^worker_processes .*?;/m,
         "worker_processes 1;\ndaemon off;\npid $dir/nginx.pid;\nerror_log $dir/error.log info;");
     $change->(qr/^http \{\n/m, "http {\n$temp");
-    $change->(qr{/var/log/nginx/relay\.log}, "$dir/sample.log");
+    $change->(qr{/var/log/nginx/relay\.log relay_json;}, "$dir/sample.log relay_json; access_log $dir/sample.text relay_line;");
     $change->(qr/^        listen 8080;/m, "        listen 127.0.0.1:$self->{port};");
     return $text;
 }

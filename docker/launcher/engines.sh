@@ -348,7 +348,7 @@ $(store_lines)
 
     server {
 $(admin_listen)
-        access_log logs/admin.log;
+        access_log logs/admin.log relay_line;
 
         include \"$root/config/relay_admin.conf\";
     }

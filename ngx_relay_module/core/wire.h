@@ -271,6 +271,13 @@ void relay_wire_match(relay_span_t path, const relay_dialect_t *hint, relay_matc
  */
 bool relay_wire_query(relay_span_t query, relay_span_t name, relay_span_t *value);
 
+/*
+ * Puts a request line, or the start of a request, up to its first line break, with
+ * "***" in place of every value of a parameter in which some dialect has its key:
+ * what a log may hold. Never longer than the line and three bytes for each '&'.
+ */
+void relay_wire_put_redacted(relay_buf_t *out, relay_span_t line);
+
 /* Whether a stream is to be one JSON list, by the query of a path that streams. */
 bool relay_wire_wants_list(const relay_dialect_t *dialect, relay_span_t query);
 

@@ -362,6 +362,59 @@ bool relay_wire_query(relay_span_t query, relay_span_t name, relay_span_t *value
     return false;
 }
 
+/* Where the parameter that starts at `at` ends. */
+static size_t parameter_end(relay_span_t line, size_t at)
+{
+    while (at < line.len && line.base[at] != '&' && line.base[at] != ' ') {
+        at++;
+    }
+    return at;
+}
+
+/* The length of "name=" if the parameter is one that may hold a key, else that of all. */
+static size_t shown_of(relay_span_t parameter)
+{
+    for (size_t i = 0; i < COUNT(dialects); i++) {
+        relay_span_t name = dialects[i]->key_query;
+        if (name.len != 0 && relay_span_starts(parameter, name) && parameter.len > name.len &&
+            parameter.base[name.len] == '=') {
+            return name.len + 1;
+        }
+    }
+    return parameter.len;
+}
+
+static size_t line_end(relay_span_t text)
+{
+    size_t at = 0;
+
+    while (at < text.len && text.base[at] != '\r' && text.base[at] != '\n') {
+        at++;
+    }
+    return at;
+}
+
+void relay_wire_put_redacted(relay_buf_t *out, relay_span_t line)
+{
+    const uint8_t *question;
+    size_t at, end;
+
+    line.len = line_end(line);
+    question = line.len != 0 ? memchr(line.base, '?', line.len) : NULL;
+    at = question != NULL ? (size_t)(question - line.base) + 1 : line.len;
+    relay_buf_put(out, relay_span(line.base, at));
+    for (; at < line.len; at = end) {
+        size_t shown;
+        end = parameter_end(line, at);
+        shown = shown_of(relay_span(line.base + at, end - at));
+        relay_buf_put(out, relay_span(line.base + at, shown));
+        relay_buf_put(out, shown < end - at ? RELAY_SPAN("***") : relay_span(NULL, 0));
+        if (end < line.len) {
+            relay_buf_put_byte(out, line.base[end++]);
+        }
+    }
+}
+
 bool relay_wire_wants_list(const relay_dialect_t *dialect, relay_span_t query)
 {
     relay_span_t pair;

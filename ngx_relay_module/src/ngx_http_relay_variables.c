@@ -29,6 +29,8 @@ typedef enum {
 
 static ngx_int_t ngx_http_relay_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_relay_variable_line(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_relay_variable_span(ngx_http_variable_value_t *v,
     relay_span_t text);
 static ngx_int_t ngx_http_relay_variable_number(ngx_http_request_t *r,
@@ -44,6 +46,9 @@ static ngx_http_variable_t  ngx_http_relay_vars[] = {
 
     { ngx_string("relay_request_id"), NULL, ngx_http_relay_variable,
       NGX_HTTP_RELAY_VAR_REQUEST_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("relay_request_line"), NULL, ngx_http_relay_variable_line,
+      0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("relay_key_id"), NULL, ngx_http_relay_variable,
       NGX_HTTP_RELAY_VAR_KEY_ID, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -274,6 +279,50 @@ ngx_http_relay_variable_time(ngx_http_request_t *r,
     overhead_us = ctx->sent_us - ctx->received_us + ctx->cost_us;
 
     return ngx_http_relay_variable_number(r, v, overhead_us);
+}
+
+
+/*
+ * Also of a request that nginx turned down before Relay saw it, of which there
+ * may be no more than its first bytes.
+ */
+
+static ngx_int_t
+ngx_http_relay_variable_line(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    size_t        size;
+    u_char       *p;
+    relay_buf_t   out;
+    relay_span_t  line;
+
+    line = ngx_http_relay_span(&r->request_line);
+
+    if (line.len == 0) {
+
+        if (r->request_start == NULL || r->header_in == NULL
+            || r->request_start > r->header_in->last)
+        {
+            return ngx_http_relay_variable_none(v);
+        }
+
+        line = relay_span(r->request_start,
+                          r->header_in->last - r->request_start);
+    }
+
+    out = relay_buf(NULL, 0);
+    relay_wire_put_redacted(&out, line);
+    size = out.len;
+
+    p = ngx_pnalloc(r->pool, size + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    out = relay_buf(p, size);
+    relay_wire_put_redacted(&out, line);
+
+    return ngx_http_relay_variable_span(v, relay_buf_span(&out));
 }
 
 

@@ -339,6 +339,33 @@ static void no_path_climbs_out_of_the_version(void **state)
     }
 }
 
+static void check_redacted(const char *line, const char *want)
+{
+    char text[256];
+    relay_buf_t out = relay_buf(text, sizeof(text));
+
+    relay_wire_put_redacted(&out, check_text(line));
+    assert_true(relay_buf_ok(&out));
+    check_span(relay_buf_span(&out), want);
+}
+
+static void keys_are_not_for_logs(void **state)
+{
+    (void)state;
+    check_redacted("POST /v1beta/models/m:generateContent?key=rly_1 HTTP/1.1",
+                   "POST /v1beta/models/m:generateContent?key=*** HTTP/1.1");
+    check_redacted("POST /x?alt=sse&key=a%20b&key=c&y=key=d HTTP/2.0",
+                   "POST /x?alt=sse&key=***&key=***&y=key=d HTTP/2.0");
+    check_redacted("GET /x?key=?&key=/ b?key=c", "GET /x?key=***&key=*** b?key=c");
+    check_redacted("GET /key=1?keys=2&monkey=3&key&key= HTTP/1.1",
+                   "GET /key=1?keys=2&monkey=3&key&key= HTTP/1.1");
+    check_redacted("GET /x?key=unfinished", "GET /x?key=***");
+    check_redacted("GET /x HTTP/1.1\r\nx-api-key: secret", "GET /x HTTP/1.1");
+    check_redacted("GET /\nx?key=a", "GET /");
+    check_redacted("GET /x?", "GET /x?");
+    check_redacted("", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +379,7 @@ int main(void)
         cmocka_unit_test(other_colons_belong_to_the_name),
         cmocka_unit_test(a_query_gives_its_first_parameter),
         cmocka_unit_test(no_path_climbs_out_of_the_version),
+        cmocka_unit_test(keys_are_not_for_logs),
     };
 
     return cmocka_run_group_tests_name("wire_registry", tests, NULL, NULL);
