@@ -76,11 +76,13 @@ typedef struct {
     relay_rename_t *renames;
     relay_error_t error; /* of the last function that did not return RELAY_ERR_NONE */
     /* Of a request for embeddings, by relay_translate_request. */
-    size_t texts;         /* how many vectors the answer has to have; 0: unknown */
-    bool base64;          /* the caller wants them in base64 */
-    uint64_t told_tokens; /* of them all, that the upstream told beside its answer: set before
-                             the answer; 0: it did not */
-    bool old_calls;       /* the caller knows functions, not tools: its answer has one call */
+    size_t texts;            /* how many vectors the answer has to have; 0: unknown */
+    bool base64;             /* the caller wants them in base64 */
+    uint64_t told_tokens;    /* of them all, that the upstream told beside its answer: set before
+                                the answer; 0: it did not */
+    relay_span_t told_error; /* the name of a failure that the upstream told beside its answer:
+                                set before relay_translate_failure; or empty */
+    bool old_calls;          /* the caller knows functions, not tools: its answer has one call */
 } relay_translation_t;
 
 /*

@@ -379,7 +379,9 @@ relay_failure_t relay_translate_failure(relay_translation_t *translation, relay_
     failure.error.message = relay_codec_plain(translation, answer.message);
     bytes = relay_codec_new(translation, sizeof(answer.error_type));
     code = relay_buf(bytes, bytes != NULL ? sizeof(answer.error_type) : 0);
-    relay_buf_put(&code, relay_span(answer.error_type, strlen(answer.error_type)));
+    relay_buf_put(&code, answer.error_type[0] != '\0'
+                             ? relay_span(answer.error_type, strlen(answer.error_type))
+                             : translation->told_error);
     failure.code = relay_buf_span(&code);
     if (answer.key_refused) {
         failure.error.status = 401;

@@ -166,6 +166,13 @@ struct relay_dialect_s {
                                        where its path would be answered with one JSON list;
                                        empty: there is no such list */
 
+    relay_span_t error_header; /* lower-case header in which its errors are named where
+                                  their bodies may not do so, or empty */
+
+    /* The name in such a header, as relay_answer_t.error_type has it; *key_refused: it says
+     * that of the provider key. NULL without such a header. */
+    relay_span_t (*error_name)(relay_span_t value, bool *key_refused);
+
     /* The HTTP status this dialect uses for error (error->status if that is set). */
     unsigned (*status)(const relay_error_t *error);
     /* The JSON error body. */

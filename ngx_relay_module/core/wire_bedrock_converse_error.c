@@ -133,6 +133,12 @@ void relay_eventstream_put_error(relay_buf_t *out, relay_span_t name, relay_span
     relay_anthropic_put_error(out, &error, relay_span(NULL, 0));
 }
 
+static relay_span_t error_name(relay_span_t value, bool *key_refused)
+{
+    *key_refused = relay_bedrock_exception_status(value) == 401;
+    return bare_name(value);
+}
+
 /* ---- what Relay would say ------------------------------------------------ */
 
 static unsigned dialect_status(const relay_error_t *error)
@@ -205,6 +211,8 @@ const relay_dialect_t relay_dialect_bedrock = {
     .name = RELAY_SPAN_INIT("bedrock"),
     .prefix = RELAY_SPAN_INIT("/bedrock"),
     .request_id_header = RELAY_SPAN_INIT("x-amzn-requestid"),
+    .error_header = RELAY_SPAN_INIT("x-amzn-errortype"),
+    .error_name = error_name,
     .status = dialect_status,
     .error = put_error,
     .model_list = put_models,

@@ -228,6 +228,7 @@ typedef struct {
     ngx_str_t                        content_encoding;
     ngx_str_t                        retry_after;
     uint64_t                         told_tokens; /* by a header; 0: none did */
+    relay_span_t                     told_error;  /* the same; empty: none did */
     ngx_str_t                        connection;  /* the last such header */
     u_char                          *body_start;  /* in u->buffer */
     off_t                            length;      /* left; -1: until the end */
@@ -252,6 +253,7 @@ typedef struct {
     unsigned                         late:1;      /* a thread writes the request */
     unsigned                         unsent:1;    /* it could not be written */
     unsigned                         woken:1;     /* what came is no byte of it */
+    unsigned                         key_refused:1; /* a header says so */
 } ngx_http_relay_try_t;
 
 
@@ -564,7 +566,7 @@ ngx_int_t ngx_http_relay_add_header(ngx_http_request_t *r, const char *name,
 relay_span_t ngx_http_relay_media_type(ngx_str_t *value);
 /* whole seconds, 1 to 60; 0 if the header says nothing */
 ngx_uint_t ngx_http_relay_retry_after(ngx_str_t *value);
-uint64_t ngx_http_relay_told_tokens(ngx_http_relay_try_t *attempt);
+void ngx_http_relay_told(ngx_http_relay_try_t *attempt);
 
 /* ngx_http_relay_answer.c */
 

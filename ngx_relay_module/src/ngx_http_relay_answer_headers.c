@@ -15,7 +15,7 @@ static ngx_int_t ngx_http_relay_framing(ngx_http_relay_ctx_t *ctx,
 static ngx_int_t ngx_http_relay_connection(ngx_http_relay_ctx_t *ctx,
     ngx_str_t *value);
 static ngx_int_t ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx);
-static ngx_http_relay_header_t *ngx_http_relay_answer_header(
+static relay_span_t ngx_http_relay_answer_header(
     ngx_http_relay_try_t *attempt, relay_span_t name);
 static ngx_int_t ngx_http_relay_own_headers(ngx_http_relay_ctx_t *ctx);
 static ngx_int_t ngx_http_relay_server_timing(ngx_http_relay_ctx_t *ctx);
@@ -444,7 +444,8 @@ ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    if (ngx_http_relay_answer_header(attempt, RELAY_SPAN("cache-control"))) {
+    if (ngx_http_relay_answer_header(attempt, RELAY_SPAN("cache-control")).base)
+    {
         return NGX_OK;
     }
 
@@ -453,31 +454,45 @@ ngx_http_relay_content_type(ngx_http_relay_ctx_t *ctx)
 }
 
 
-/* how many tokens a prompt had, where only a header says so; else 0 */
+/* what a platform says of its answer in headers, and nowhere else */
 
-uint64_t
-ngx_http_relay_told_tokens(ngx_http_relay_try_t *attempt)
+void
+ngx_http_relay_told(ngx_http_relay_try_t *attempt)
 {
+    bool                      key_refused;
     off_t                     tokens;
+    relay_span_t              told;
+    const relay_wire_t       *wire;
+    const relay_dialect_t    *dialect;
     const relay_variant_t    *variant;
-    const relay_candidate_t  *candidate;
-    ngx_http_relay_header_t  *h;
 
-    candidate = attempt->candidate;
-    variant = candidate->host->variants[candidate->wire->index];
+    wire = attempt->candidate->wire;
+    variant = attempt->candidate->host->variants[wire->index];
 
-    if (variant == NULL || variant->tokens_header.len == 0) {
-        return 0;
+    if (variant == NULL) {
+        return;
     }
 
-    h = ngx_http_relay_answer_header(attempt, variant->tokens_header);
-    tokens = h ? ngx_atoof(h->value.data, h->value.len) : NGX_ERROR;
+    told = ngx_http_relay_answer_header(attempt, variant->tokens_header);
 
-    return (tokens == NGX_ERROR) ? 0 : (uint64_t) tokens;
+    if (told.len) {
+        tokens = ngx_atoof((u_char *) told.base, told.len);
+        attempt->told_tokens = (tokens == NGX_ERROR) ? 0 : tokens;
+    }
+
+    dialect = variant->platform ? variant->platform : wire->dialect;
+    told = ngx_http_relay_answer_header(attempt, dialect->error_header);
+
+    if (told.len) {
+        attempt->told_error = dialect->error_name(told, &key_refused);
+        attempt->key_refused = key_refused;
+    }
 }
 
 
-static ngx_http_relay_header_t *
+/* empty, if there is none, or none is asked for */
+
+static relay_span_t
 ngx_http_relay_answer_header(ngx_http_relay_try_t *attempt, relay_span_t name)
 {
     ngx_uint_t                i;
@@ -485,13 +500,13 @@ ngx_http_relay_answer_header(ngx_http_relay_try_t *attempt, relay_span_t name)
 
     h = attempt->headers.elts;
 
-    for (i = 0; i < attempt->headers.nelts; i++) {
+    for (i = 0; name.len && i < attempt->headers.nelts; i++) {
         if (relay_span_eq(ngx_http_relay_span(&h[i].name), name)) {
-            return &h[i];
+            return ngx_http_relay_span(&h[i].value);
         }
     }
 
-    return NULL;
+    return relay_span(NULL, 0);
 }
 
 

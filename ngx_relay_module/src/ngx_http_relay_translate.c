@@ -764,6 +764,8 @@ ngx_http_relay_translate_failure(ngx_http_relay_ctx_t *ctx,
         own.upstream = own.caller;
     }
 
+    translation->told_error = ctx->attempt.told_error;
+
     said = relay_translate_failure(translation,
                                    ngx_http_relay_span(&failure->body),
                                    failure->status);

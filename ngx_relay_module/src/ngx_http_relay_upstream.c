@@ -545,7 +545,7 @@ ngx_http_relay_header_done(ngx_http_relay_ctx_t *ctx)
 
     ngx_http_relay_drop_named(attempt);
 
-    attempt->told_tokens = ngx_http_relay_told_tokens(attempt);
+    ngx_http_relay_told(attempt);
 
     if (attempt->translated) {
         attempt->translated->translation.told_tokens = attempt->told_tokens;

@@ -104,7 +104,7 @@ ngx_http_relay_whole_error(ngx_http_relay_ctx_t *ctx)
         attempt->candidate->wire->answer(ngx_http_relay_span(&attempt->held),
                                          &answer);
 
-        if (answer.key_refused) {
+        if (answer.key_refused || attempt->key_refused) {
             attempt->failure = RELAY_ERR_UPSTREAM_KEY;
             return ngx_http_relay_fail(ctx, NULL);
         }

@@ -233,6 +233,34 @@ static void every_class_has_its_status_type_and_code(void **state)
     }
 }
 
+/* The name of an error may be told beside a body that has none; what a body says counts. */
+static void a_name_may_be_told_beside_the_body(void **state)
+{
+    static const char *const bodies[] = {"{\"message\":\"No more.\"}",
+                                         "{\"message\":\"No more.\",\"__type\":"
+                                         "\"ValidationException\"}"};
+    static const relay_error_code_t codes[] = {RELAY_ERR_UPSTREAM_BILLING,
+                                               RELAY_ERR_UPSTREAM_STATUS};
+    bool key_refused = true;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        translate_t run;
+        translate_open(&run, CHAT, CONVERSE);
+        run.translation.told_error = run.translation.upstream->wire->dialect->error_name(
+            RELAY_SPAN("ServiceQuotaExceededException:http://x/"), &key_refused);
+        assert_false(key_refused);
+        assert_int_equal(
+            relay_translate_failure(&run.translation, relay_wire_cstring(bodies[i]), 400)
+                .error.code,
+            codes[i]);
+        translate_close(&run);
+    }
+    relay_wire_find(RELAY_SPAN(CONVERSE))
+        ->dialect->error_name(RELAY_SPAN("UnrecognizedClientException"), &key_refused);
+    assert_true(key_refused);
+}
+
 static void a_key_is_not_shown(void **state)
 {
     told_t told = tell(MESSAGES, CHAT, 401, classes[4].body);
@@ -521,6 +549,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_class_has_its_status_type_and_code),
+        cmocka_unit_test(a_name_may_be_told_beside_the_body),
         cmocka_unit_test(a_key_is_not_shown),
         cmocka_unit_test(x10_context_length_is_one_class),
         cmocka_unit_test(a_message_without_end_is_cut_short),
