@@ -2,7 +2,8 @@
 
 # Every caller's format in front of every upstream, whole and streamed: a text,
 # two calls of tools with their results back, the end of an answer that was cut
-# for length, usage, an error before and one in the stream, a stream that is cut. Other kinds of content are in matrix_kinds.t.
+# for length, usage, an error before and one in the stream, a stream that is cut.
+# Other kinds of content are in matrix_kinds.t.
 
 use lib 't/lib';
 use Relay::Test;

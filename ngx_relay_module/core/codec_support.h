@@ -272,4 +272,8 @@ relay_span_t relay_codec_base64_text(relay_translation_t *translation, relay_spa
  * are not known. */
 bool relay_codec_looks_like(relay_span_t media_type, relay_span_t data);
 
+/* Whether media that a caller calls an image can be one: data of such a type that looks
+ * like it, or an address that may be read from. */
+bool relay_codec_is_image(const relay_media_t *media);
+
 #endif

@@ -369,6 +369,38 @@ bool relay_codec_looks_like(relay_span_t media_type, relay_span_t data)
     return true;
 }
 
+/* Slashes may be escaped. */
+static bool is_address(relay_span_t url)
+{
+    static const relay_span_t schemes[] = {RELAY_SPAN_INIT("https:"), RELAY_SPAN_INIT("http:"),
+                                           RELAY_SPAN_INIT("gs:"), RELAY_SPAN_INIT("s3:")};
+
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (url.len > schemes[i].len &&
+            relay_span_case_eq(relay_span(url.base, schemes[i].len), schemes[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool relay_codec_is_image(const relay_media_t *media)
+{
+    const relay_span_t prefix = RELAY_SPAN("image/");
+    relay_span_t type = media->media_type;
+
+    switch (media->source) {
+    case RELAY_SOURCE_BASE64:
+        return media->data.len != 0 && type.len > prefix.len &&
+               relay_span_case_eq(relay_span(type.base, prefix.len), prefix) &&
+               relay_codec_looks_like(type, media->data);
+    case RELAY_SOURCE_URL:
+        return is_address(media->data);
+    default:
+        return true;
+    }
+}
+
 /* ---- base64 text --------------------------------------------------------- */
 
 static int base64_value(uint8_t byte)

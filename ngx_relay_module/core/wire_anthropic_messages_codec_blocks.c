@@ -147,12 +147,16 @@ static bool read_source_blocks(relay_messages_reading_t *reading, relay_json_nod
 static bool check_image(relay_messages_reading_t *reading, const relay_place_t *place,
                         const relay_block_t *block)
 {
-    relay_place_t data = {place, RELAY_SPAN("data"), RELAY_PLACE_NO_INDEX};
+    bool url = block->media.source == RELAY_SOURCE_URL;
+    relay_place_t data = {place, url ? RELAY_SPAN("url") : RELAY_SPAN("data"),
+                          RELAY_PLACE_NO_INDEX};
 
     return block->kind != RELAY_BLOCK_IMAGE || reading->answer ||
-           relay_codec_looks_like(block->media.media_type, block->media.data) ||
+           relay_codec_is_image(&block->media) ||
            relay_codec_refuse(reading->translation, &data,
-                              RELAY_SPAN("the data is not an image of the stated media_type"));
+                              url ? RELAY_SPAN("this is not the URL of an image")
+                                  : RELAY_SPAN("the data is not an image of the stated "
+                                               "media_type"));
 }
 
 static bool read_source(relay_messages_reading_t *reading, relay_json_node_t source,
@@ -178,7 +182,8 @@ static bool read_source(relay_messages_reading_t *reading, relay_json_node_t sou
                                           relay_json_content(reading->tree, nodes[S_MEDIA_TYPE]));
     if (relay_json_reads(reading->tree, nodes[S_TYPE], RELAY_SPAN("url"))) {
         media->source = RELAY_SOURCE_URL;
-        return required(reading, nodes[S_URL], place, RELAY_SPAN("url"), &media->data);
+        return required(reading, nodes[S_URL], place, RELAY_SPAN("url"), &media->data) &&
+               check_image(reading, place, block);
     }
     if (relay_json_reads(reading->tree, nodes[S_TYPE], RELAY_SPAN("file"))) {
         media->source = RELAY_SOURCE_FILE;

@@ -78,12 +78,10 @@ static bool read_image(relay_chat_reading_t *reading, relay_json_node_t node,
     }
     read_url(reading, url, &block->media);
     block->media.detail = relay_json_content(reading->tree, nodes[1]);
-    if (block->media.source == RELAY_SOURCE_BASE64 && block->kind == RELAY_BLOCK_IMAGE &&
-        !relay_codec_looks_like(block->media.media_type, block->media.data)) {
-        return relay_codec_refuse(reading->translation, &inner,
-                                  RELAY_SPAN("the data is not an image of the stated type"));
-    }
-    return true;
+    return block->kind != RELAY_BLOCK_IMAGE || relay_codec_is_image(&block->media) ||
+           relay_codec_refuse(reading->translation, &inner,
+                              RELAY_SPAN("this is not the URL of an image, nor an image of the "
+                                         "stated type"));
 }
 
 static bool read_audio(relay_chat_reading_t *reading, relay_json_node_t node,

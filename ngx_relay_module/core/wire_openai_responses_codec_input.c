@@ -97,12 +97,10 @@ static bool read_image(relay_responses_reading_t *reading, const relay_json_node
         return false;
     }
     read_url(reading, url, &block->media);
-    if (block->media.source == RELAY_SOURCE_BASE64 &&
-        !relay_codec_looks_like(block->media.media_type, block->media.data)) {
-        return relay_codec_refuse(reading->translation, &place,
-                                  RELAY_SPAN("the data is not an image of the stated type"));
-    }
-    return true;
+    return relay_codec_is_image(&block->media) ||
+           relay_codec_refuse(reading->translation, &place,
+                              RELAY_SPAN("this is not the URL of an image, nor an image of the "
+                                         "stated type"));
 }
 
 static bool read_file(relay_responses_reading_t *reading, const relay_json_node_t *nodes,

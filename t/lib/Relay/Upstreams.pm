@@ -100,7 +100,7 @@ sub _hear_block {
 
 sub _hear_messages {
     my ($body, $heard, $turns) = @_;
-    _say($heard, $_->{text}) for ref $body->{system} ? @{$body->{system}} : {text => $body->{system}};
+    _say($heard, $_->{text}) for map { ref $_ ? @$_ : {text => $_} } grep { defined } $body->{system};
     for my $m (@{$body->{messages}}) {
         my $turn = _turn($turns, $m->{role} eq 'assistant' ? 'model' : 'user');
         _hear_block($turns, $turn, $_) for ref $m->{content} ? @{$m->{content}} : {type => 'text', text => $m->{content}};
