@@ -27,7 +27,7 @@ struct publisher_s {
     pthread_t thread, janitor;
     atomic_bool stopping;
     atomic_bool learning; /* the next pass builds what another relayd has published */
-    int wake; /* eventfd */
+    int wake;             /* eventfd */
     int janitor_wake;
     signer_t *signer;
 

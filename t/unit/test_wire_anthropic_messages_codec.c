@@ -128,7 +128,7 @@ static void images_and_documents_become_blocks(void **state)
                       IN("{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":"
                          "{\"url\":\"data:image/png;base64,AAAA\"}}]}]"),
                       RELAY_ERR_INVALID_FIELD, "messages[0].content[0].image_url.url",
-                      "not an image");
+                      "nor an image of the stated type");
     translate_refused(CHAT, MESSAGES,
                       IN("{\"role\":\"user\",\"content\":[{\"type\":\"file\",\"file\":"
                          "{\"file_id\":\"f\"}}]}]"),

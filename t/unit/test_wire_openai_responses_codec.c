@@ -229,7 +229,7 @@ static void what_needs_state_is_refused(void **state)
          "input[0].content[0]", "document"},
         {IN("{'role':'user','content':[{'type':'input_image','image_url':"
             "'data:image/png;base64,AAAA'}]}") "}",
-         "input[0].content[0].image_url", "not an image"},
+         "input[0].content[0].image_url", "nor an image of the stated type"},
         {IN("{'role':'robot','content':'x'}") "}", "input[0].role", "supported roles"},
         {IN(HI) ",'tools':[{'type':'file_search'}]}", "tools[0].type", "not supported"},
         {IN(HI) ",'tools':[{'type':'web_search'}]}", "tools[0].type", "not supported"},
