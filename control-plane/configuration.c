@@ -91,21 +91,6 @@ static const schema_t outcome_schema = SCHEMA("ConfigurationOutcome", outcome_fi
 
 /* ---- export ---- */
 
-/* Whether the row is a patch on the catalog rather than an entry. */
-static bool is_patch(request_t *request, const resource_t *resource, const char *name)
-{
-    char sql[160];
-
-    snprintf(sql, sizeof(sql),
-             "SELECT 1 FROM %s WHERE workspace_id = $1::uuid AND name = $2"
-             " AND template IS NOT NULL",
-             resource->table);
-    PGresult *row = SESSION_QUERY(request->session, sql, request->workspace_id, name);
-    bool patch = row != NULL && PQntuples(row) == 1;
-    PQclear(row);
-    return patch;
-}
-
 static bool export_section(request_t *request, size_t number, json_t *document)
 {
     const resource_t *resource = sections[number].resource;
@@ -116,7 +101,7 @@ static bool export_section(request_t *request, size_t number, json_t *document)
     json_array_foreach(names, i, name)
     {
         const char *text = json_string_value(name);
-        const char *section = patches != NULL && is_patch(request, resource, text)
+        const char *section = patches != NULL && overlay_is_patch(request, resource, text)
                                   ? patches
                                   : sections[number].section;
         json_t *entries = json_object_get(document, section);
@@ -255,7 +240,7 @@ static bool not_patched(apply_t *apply, size_t number, const char *name)
 {
     const char *patches = sections[number].patches;
 
-    return patches == NULL || !is_patch(apply->request, sections[number].resource, name) ||
+    return patches == NULL || !overlay_is_patch(apply->request, sections[number].resource, name) ||
            problem_set(&apply->request->problem, PROBLEM_CONFLICT,
                        "The catalog has a %s \"%s\": a patch of it goes into %s.",
                        sections[number].resource->kind, name, patches);
@@ -293,10 +278,10 @@ static bool prune_one(apply_t *apply, size_t number, const char *name)
     request_t *request = apply->request;
     const char *target = request->target, *if_match = request->if_match;
     json_t *before = resource_export(request, sections[number].resource, name);
-    const char *section =
-        sections[number].patches != NULL && is_patch(request, sections[number].resource, name)
-            ? sections[number].patches
-            : sections[number].section;
+    const char *section = sections[number].patches != NULL &&
+                                  overlay_is_patch(request, sections[number].resource, name)
+                              ? sections[number].patches
+                              : sections[number].section;
     reply_t one = {.status = 0};
 
     request->target = name;

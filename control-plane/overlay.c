@@ -233,21 +233,28 @@ static json_t *template_of(request_t *request, const overlay_t *overlay, const c
     return template;
 }
 
-/* Whether the row of this change is a patch: said by its column, or by this change. */
-static bool is_patch(change_t *change)
+bool overlay_is_patch(request_t *request, const resource_t *resource, const char *name)
 {
     char sql[SQL_MAX];
 
+    snprintf(sql, sizeof(sql),
+             "SELECT 1 FROM %s WHERE workspace_id = $1::uuid AND name = $2"
+             " AND template IS NOT NULL",
+             resource->table);
+    PGresult *row = SESSION_QUERY(request->session, sql, request->workspace_id, name);
+    bool patch = row != NULL && PQntuples(row) == 1;
+    PQclear(row);
+    return patch;
+}
+
+/* Whether the row of this change is a patch: said by its column, or by this change. */
+static bool is_patch(change_t *change)
+{
     for (size_t i = 0; i < change->ncolumns; i++)
         if (strcmp(change->columns[i].name, "template") == 0)
             return change->columns[i].value != NULL;
 
-    snprintf(sql, sizeof(sql), "SELECT 1 FROM %s WHERE id = $1::uuid AND template IS NOT NULL",
-             change->resource->table);
-    PGresult *row = SESSION_QUERY(change->request->session, sql, change->id);
-    bool patch = row != NULL && PQntuples(row) == 1;
-    PQclear(row);
-    return patch;
+    return overlay_is_patch(change->request, change->resource, change->name);
 }
 
 json_t *overlay_after(change_t *change, const overlay_t *overlay)

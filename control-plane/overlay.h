@@ -70,6 +70,8 @@ bool overlay_show(request_t *request, const overlay_t *overlay, const PGresult *
                   json_t *shown);
 bool overlay_refer(request_t *request, const overlay_t *overlay, const char *id_or_name,
                    char stored[257], char id[37]);
+/* Whether the row of this name is a patch on the catalog rather than an entry of its own. */
+bool overlay_is_patch(request_t *request, const resource_t *resource, const char *name);
 bool overlay_list(request_t *request, reply_t *reply);
 bool overlay_get(request_t *request, reply_t *reply);
 bool overlay_create(request_t *request, reply_t *reply);

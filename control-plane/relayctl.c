@@ -62,9 +62,12 @@ static const char help[] =
     "  relayctl catalog compile PATH\n"
     "      Prints a catalog as one document, without spaces, always in the same order.\n"
     "\n"
-    "  relayctl translate --from FORMAT --to FORMAT [--response] [--stream] [--strict]\n"
+    "  relayctl translate --from FORMAT --to FORMAT [--response] [--stream] [--usage]\n"
+    "                     [--strict] [--model NAME]\n"
     "      A request, an answer or a stream from standard input in another wire format.\n"
-    "      What the other format cannot say is named on standard error.\n";
+    "      What the other format cannot say is named on standard error; with --strict\n"
+    "      that is a fault. NAME is the model that is asked for instead; --usage: a\n"
+    "      stream ends with what it used, in formats where callers have to ask.\n";
 
 int relayctl_complain(const char *what, const char *about)
 {

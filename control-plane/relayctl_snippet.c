@@ -29,6 +29,12 @@ static const struct {
                          "client = Anthropic(base_url=\"$U\", api_key=\"$K\")\n"},
     {"anthropic-node", "import Anthropic from \"@anthropic-ai/sdk\";\n"
                        "const client = new Anthropic({baseURL: \"$U\", apiKey: \"$K\"});\n"},
+    {"genai-python", "from google import genai\n"
+                     "client = genai.Client(api_key=\"$K\","
+                     " http_options={\"base_url\": \"$U/gemini\"})\n"},
+    {"genai-node", "import { GoogleGenAI } from \"@google/genai\";\n"
+                   "const client = new GoogleGenAI({apiKey: \"$K\","
+                   " httpOptions: {baseUrl: \"$U/gemini\"}});\n"},
     {"curl", "curl $U/v1/chat/completions \\\n"
              "  -H 'Authorization: Bearer $K' \\\n"
              "  -H 'Content-Type: application/json' \\\n"

@@ -43,6 +43,7 @@ $key = $box->key;
 
 my ($url, $admin) = map { "http://localhost:$_" } $box->{port}, $box->{admin_port};
 like $output, qr{base URL  $url/v1$}m, 'shows the base URL for /v1 SDKs';
+like $output, qr{base URL  $url/gemini$}m, '... and for those of Gemini';
 like $output, qr{base URL  $url$}m, 'and the one without version';
 like $output, qr{Admin API +$admin/api/v1$}m, 'and that of the admin API';
 like $output, qr/provider keys found: OPENAI_API_KEY$/m, 'names the provider key found';

@@ -189,6 +189,10 @@ all_found('rules for what requests depend on',
     ['models/other.json', qr/("dialect": \{)"openai-chat": \{"to/, '$1"openai": {"to', 'dialect: the host has no format "openai"'],
 );
 
+all_found('rules for base URLs',
+    ['hosts/zone.json', qr/(?<=zone.example\/v1",\n)( *"formats")/, qq(      "base_url_for": {"land": {"x": "https://x.example"}},\n\$1), 'base_url_for.land: the host has no such variable'],
+);
+
 all_found('schema of what requests depend on',
     ['hosts/zone.json', qr/"top_k": true/, '"top_k": 1', 'Expected boolean'],
     ['hosts/zone.json', qr/("dialect": \{"openai-chat": \{)"store"/, '$1"top_k"', 'Properties not allowed: top_k'],
@@ -201,6 +205,7 @@ all_found('rules for models',
     ['models/maker.json', qr/"made-large-2026-10-01"/, '"made-small"', '"made-small" is a model already'],
     ['models/maker.json', qr/"owned_by": "maker"/, '"owned_by": "acme"', 'the file of this vendor is models/acme.json'],
     ['models/other.json', qr/"created": 1/, '"created": 2', 'created: not the day of facts.released'],
+    ['models/other.json', qr/(?<="other\/one"\],\n)( *"facts")/, qq(      "type": "embedding",\n\$1), 'type: is not facts.type'],
     ['models/other.json', qr/"replacement": "made-small"/, '"replacement": "made-up"', 'no model "made-up"'],
 );
 

@@ -138,6 +138,7 @@ cmp_ok(length $checkout, '>', 150, 'the checkout has a long path');
 my ($status, $output) = launch('start', @at);
 is($status, 0, 'starts') or diag $output;
 like($output, qr{base URL  http://localhost:$port/v1$}m, 'shows the base URL for /v1 SDKs');
+like($output, qr{base URL  http://localhost:$port/gemini$}m, '... and for those of Gemini');
 like($output, qr{base URL  http://localhost:$port$}m, 'shows the base URL without version');
 like($output, qr/no provider key in the environment/, 'says that no provider key was found');
 

@@ -155,6 +155,30 @@ my $sample = 'config/relay.json';
 ($status, $stdout, $stderr) = relayctl('', qw(config check), $sample);
 is($status, 0, 'the sample is good') or diag $stderr;
 is($stdout, "ok\n", 'says so');
+
+# What the catalog knows of a host, the sample says, too.
+my %paths = ('openai-chat' => '/chat/completions', 'openai-responses' => '/responses', 'openai-embeddings' => '/embeddings',
+    'anthropic-messages' => '/messages');
+
+sub urls {
+    my ($host) = @_;
+    my $formats = ref $host->{formats} eq 'ARRAY' ? {map { $_ => $paths{$_} } @{$host->{formats}}} : $host->{formats};
+    return {map { my $path = $formats->{$_};
+        $_ => ref $path ? ($path->{base_url} // $host->{base_url}) . $path->{path} : $host->{base_url} . $path } keys %$formats};
+}
+
+sub header_of { my ($auth, $format) = @_; return lc((($auth->{formats} || {})->{$format} || $auth)->{header} // 'authorization') }
+
+my $hosts = JSON::PP->new->decode(slurp($sample))->{hosts};
+for my $name (grep { !$hosts->{$_}{echo} } sort keys %$hosts) {
+    my $listed = JSON::PP->new->decode(slurp("catalog/hosts/$name.json"))->{hosts}{$name};
+    my ($said, $known) = (urls($hosts->{$name}), urls($listed));
+    is_deeply($said, {map { $_ => $known->{$_} } keys %$said}, "the sample's $name is where the catalog has it");
+    is_deeply([grep { !$said->{$_} } grep { $known->{$_} } sort(keys %paths), qw(gemini gemini-stream gemini-embed)], [], '... in all formats');
+    is_deeply([map { header_of($hosts->{$name}{auth}, $_) } sort keys %$said], [map { header_of($listed->{auth}, $_) } sort keys %$said],
+        '... with the key in the same header');
+}
+
 ($status, $stdout, $stderr) = relayctl('', qw(config check), $sample, "$dir/keys.json");
 is($stdout, "ok\n", 'also with the document of a minted key') or diag $stderr;
 

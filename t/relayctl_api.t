@@ -133,7 +133,8 @@ subtest 'snippets' => sub {
     $admin->patch('/api/v1/settings', {public_url => 'https://relay.example/'}, 'If-Match' => '*');
     my %tools = ('claude-code' => qr{^export ANTHROPIC_BASE_URL=https://relay\.example\nexport ANTHROPIC_AUTH_TOKEN=rly_\w{46}\n}, codex => qr{base_url = "https://relay\.example/v1"},
         'openai-python' => qr{base_url="https://relay\.example/v1", api_key="rly_}, 'openai-node' => qr{baseURL: "https://relay\.example/v1", apiKey: "rly_},
-        'anthropic-python' => qr{base_url="https://relay\.example", }, 'anthropic-node' => qr{baseURL: "https://relay\.example", }, curl => qr{^curl https://relay\.example/v1/chat});
+        'anthropic-python' => qr{base_url="https://relay\.example", }, 'anthropic-node' => qr{baseURL: "https://relay\.example", },
+        'genai-python' => qr[http_options=\{"base_url": "https://relay\.example/gemini"\}], 'genai-node' => qr[httpOptions: \{baseUrl: "https://relay\.example/gemini"\}], curl => qr{^curl https://relay\.example/v1/chat});
     for my $tool (sort keys %tools) {
         my $text = good($tool, 'key', 'mint', "s-$tool", '--policy', 'team', '--snippet', $tool);
         like $text, $tools{$tool}, '... with the public URL';

@@ -165,6 +165,7 @@ struct relay_model_s {
     relay_span_t name;
     relay_span_t display_name;
     relay_span_t owned_by;
+    relay_span_t type; /* what it is for: "chat", "embedding", ...; default "chat" */
     uint64_t created_s;
     uint64_t context_tokens;
     uint64_t output_tokens;

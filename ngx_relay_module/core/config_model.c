@@ -165,6 +165,7 @@ bool relay_config_read_model(relay_config_reader_t *reader, relay_config_node_t 
          RELAY_CONFIG_TEXT_MAX},
         {"owned_by", relay_config_read_text, offsetof(relay_model_t, owned_by), 1,
          RELAY_CONFIG_TEXT_MAX},
+        {"type", relay_config_read_name, offsetof(relay_model_t, type), 0, 0},
         {"created", relay_config_read_u64, offsetof(relay_model_t, created_s), 0,
          RELAY_CONFIG_NUMBER_MAX},
         {"context_tokens", relay_config_read_u64, offsetof(relay_model_t, context_tokens), 1,

@@ -737,6 +737,7 @@ static relay_model_view_t view_of(const relay_model_t *model)
         .id = model->name,
         .display_name = model->display_name,
         .owned_by = model->owned_by,
+        .type = model->type,
         .created_s = model->created_s,
         .context_tokens = model->context_tokens,
         .output_tokens = model->output_tokens,

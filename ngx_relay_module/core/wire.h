@@ -149,6 +149,7 @@ typedef struct {
     relay_span_t id;
     relay_span_t display_name; /* may be empty: the id */
     relay_span_t owned_by;
+    relay_span_t type; /* what it is for; empty: "chat" */
     uint64_t created_s;
     uint64_t context_tokens; /* 0: unknown */
     uint64_t output_tokens;  /* 0: unknown */

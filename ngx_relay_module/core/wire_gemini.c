@@ -118,6 +118,17 @@ static void put_known(relay_buf_t *out, relay_span_t member, uint64_t number)
     }
 }
 
+/* What callers can ask of a model of this type; nothing is said where that is another format's. */
+static relay_span_t methods_of(relay_span_t type)
+{
+    if (type.len == 0 || relay_span_eq(type, RELAY_SPAN("chat"))) {
+        return RELAY_SPAN(",\"supportedGenerationMethods\":[\"generateContent\",\"countTokens\"]");
+    }
+    return relay_span_eq(type, RELAY_SPAN("embedding"))
+               ? RELAY_SPAN(",\"supportedGenerationMethods\":[\"embedContent\"]")
+               : RELAY_SPAN("");
+}
+
 static void put_model(relay_buf_t *out, const relay_model_view_t *model)
 {
     uint8_t bytes[RELAY_MODEL_NAME_MAX + sizeof("models/")];
@@ -131,7 +142,8 @@ static void put_model(relay_buf_t *out, const relay_model_view_t *model)
     relay_buf_put_json(out, model->display_name.len != 0 ? model->display_name : model->id);
     put_known(out, RELAY_SPAN(",\"inputTokenLimit\":"), model->context_tokens);
     put_known(out, RELAY_SPAN(",\"outputTokenLimit\":"), model->output_tokens);
-    RELAY_PUT(out, ",\"supportedGenerationMethods\":[\"generateContent\",\"countTokens\"]}");
+    relay_buf_put(out, methods_of(model->type));
+    RELAY_PUT(out, "}");
 }
 
 static relay_error_code_t model_list(relay_buf_t *out, const relay_model_view_t *models,

@@ -20,7 +20,7 @@ static const char base[] =
     "'models': {"
     "  'm': {'offers': [{'host': 'a', 'id': 'up-a'}, {'host': 'b'}], 'aliases': ['alias', 'v/al']},"
     "  'n': {'offers': [{'host': 'c', 'id': 'up-c'}], 'owned_by': 'us', 'created': 5,"
-    "        'display_name': 'N', 'context_tokens': 6, 'output_tokens': 7},"
+    "        'display_name': 'N', 'type': 'embedding', 'context_tokens': 6, 'output_tokens': 7},"
     "  'two': {'offers': [{'host': 'b', 'id': 'two-chat', 'formats': ['openai-chat']},"
     "                     {'host': 'b', 'id': 'two-messages', 'formats': ['anthropic-messages']}]},"
     "  'listed-1': {'aliases': ['li']}, 'a-listed': {}, 'x@2024': {'offers': [{'host': 'a'}]},"
@@ -747,6 +747,7 @@ static void listing_has_a_capacity(void **state)
     check_span(views[0].id, "n");
     check_span(views[0].display_name, "N");
     check_span(views[0].owned_by, "us");
+    check_span(views[0].type, "embedding");
     assert_int_equal(views[0].created_s, 5);
     assert_int_equal(views[0].context_tokens, 6);
     assert_int_equal(views[0].output_tokens, 7);

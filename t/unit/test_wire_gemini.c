@@ -184,6 +184,15 @@ static void a_model_says_what_is_known(void **state)
                "{\"name\":\"models/prism-2\",\"displayName\":\"Prism \\\"2\\\"\","
                "\"inputTokenLimit\":1048576,\"outputTokenLimit\":65536,"
                "\"supportedGenerationMethods\":[\"generateContent\",\"countTokens\"]}");
+    check_span(
+        one_model((relay_model_view_t){.id = RELAY_SPAN("e"), .type = RELAY_SPAN("embedding")}),
+        "{\"name\":\"models/e\",\"displayName\":\"e\","
+        "\"supportedGenerationMethods\":[\"embedContent\"]}");
+    check_span(one_model((relay_model_view_t){.id = RELAY_SPAN("r"), .type = RELAY_SPAN("rerank")}),
+               "{\"name\":\"models/r\",\"displayName\":\"r\"}");
+    assert_true(check_has(
+        one_model((relay_model_view_t){.id = RELAY_SPAN("c"), .type = RELAY_SPAN("chat")}),
+        "generateContent"));
     memset(longest, 'm', RELAY_MODEL_NAME_MAX);
     assert_true(check_has(one_model((relay_model_view_t){.id = check_text(longest)}),
                           "mm\",\"displayName"));

@@ -411,6 +411,7 @@ sub new_model {
     my @refused = refused_fields($model);
 
     $model->{refuses} = \@refused if @refused;
+    $model->{type} = $facts{type} if $facts{type} ne 'chat';
     $self->{tree}->put("models/$vendor.json", 'models', $name, $model);
     $self->{models}{$name} = {model => $model};
     $self->{taken}{$name} = $name;

@@ -139,6 +139,8 @@ sub model {
         if $file->{name} ne "models/$model->{owned_by}.json";
     $self->fault($file, "$at.facts.replacement", qq(there is no model "$facts->{replacement}"))
         if defined $facts->{replacement} && !$self->{names}{$facts->{replacement}};
+    $self->fault($file, "$at.type", "is not facts.type")
+        if ($model->{type} // 'chat') ne ($facts->{type} // 'chat');
     $self->created($file, $at, $model);
     $self->refuses($file, $at, $model);
     $self->offer($file, "$at.offers[$_]", $name, $offers[$_]) for 0 .. $#offers;
