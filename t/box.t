@@ -55,6 +55,30 @@ my ($curl) = $output =~ /^\s+(curl .*?\}')$/ms;
 my $answer = eval { JSON::PP->new->decode(`$curl -s -m 10 2>&1`) } || {};
 is $answer->{object}, 'chat.completion', 'the curl that is shown works as pasted';
 
+subtest 'what is no request is refused as relayd would' => sub {
+    my $sent = sub {
+        my ($bytes) = @_;
+        my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $box->{admin_port}, Timeout => 10) or die $!;
+        print $socket $bytes;
+        local $/;
+        return <$socket> =~ /^HTTP\S+ (\d+).*?\r\n\r\n(.*)/s ? ($1, $2, $&) : ();
+    };
+    for (['no HTTP', "GET / HTTP/x\r\n\r\n", 400, 'invalid_request'], ['a header without a colon', "GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400, 'invalid_request'],
+        ['no host', "GET / HTTP/1.1\r\n\r\n", 400, 'invalid_request'], ['a NUL', "GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", 400, 'invalid_request'],
+        ['two lengths', "POST /api/v1/setup HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400, 'invalid_request'],
+        ['a chunk that is none', "POST /api/v1/setup HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 400, 'invalid_request'],
+        ['a long header', "GET / HTTP/1.1\r\nHost: a\r\nX: " . 'x' x 40000 . "\r\n\r\n", 400, 'invalid_request'],
+        ['a long URL', 'GET /' . 'x' x 40000 . " HTTP/1.1\r\nHost: a\r\n\r\n", 414, 'invalid_request'],
+        ['a long body', "POST /api/v1/setup HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n", 413, 'too_large']) {
+        my ($what, $bytes, $status, $code) = @$_;
+        my ($got, $body, $all) = $sent->($bytes);
+        is $got, $status, $what;
+        like $all, qr{\r\nContent-Type: application/problem\+json\r\n}, '... is a problem';
+        my $problem = eval { JSON::PP->new->decode($body) } || {};
+        is_deeply [@$problem{qw(type status code)}], ['about:blank', $status, $code], '... in full';
+    }
+};
+
 subtest 'secrets stay where they belong' => sub {
     my %secret = (provider => $secret, map { $_ => slurp($box->home . "/$_") =~ s/^\S+ (?=\S)//r =~ s/\n//gr }
         qw(keys/redis_password keys/postgres_password keys/master.keys keys/dataplane.keys
