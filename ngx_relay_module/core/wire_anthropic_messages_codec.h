@@ -65,6 +65,9 @@ bool relay_messages_read_content(relay_messages_reading_t *reading, relay_json_n
 /* ,"system":[…] and ,"messages":[…] */
 bool relay_messages_write_messages(relay_messages_writing_t *writing);
 
+/* ,"cache_control":{…} for a marker of any format that says something. */
+void relay_messages_put_mark(relay_messages_writing_t *writing, relay_json_value_t mark);
+
 /* True if some call that is waiting for its answer lacks the thinking before it. */
 bool relay_messages_loop_unsigned(const relay_request_t *request);
 

@@ -308,9 +308,7 @@ static bool put_tool(relay_messages_writing_t *writing, const relay_tool_t *tool
     if (tool->strict.type == RELAY_JSON_TRUE && !has_flag(writing, RELAY_TARGET_NO_STRICT)) {
         RELAY_PUT(out, ",\"strict\":true");
     }
-    if (given(tool->mark)) {
-        RELAY_PUT(out, ",\"cache_control\":{\"type\":\"ephemeral\"}");
-    }
+    relay_messages_put_mark(writing, tool->mark);
     RELAY_PUT(out, "}");
     return note_tool(writing, tool);
 }

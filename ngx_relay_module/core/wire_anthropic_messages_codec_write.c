@@ -79,7 +79,7 @@ static bool any_remains(const relay_messages_writing_t *writing, const relay_mes
 /* ---- blocks -------------------------------------------------------------- */
 
 /* Any format's marker means: cache up to here. The lifetime is kept if it has one. */
-static void put_mark(relay_messages_writing_t *writing, relay_json_value_t mark)
+void relay_messages_put_mark(relay_messages_writing_t *writing, relay_json_value_t mark)
 {
     static const relay_span_t key = RELAY_SPAN_INIT("ttl");
     relay_json_value_t ttl = {RELAY_JSON_ABSENT, {NULL, 0}};
@@ -101,7 +101,7 @@ static void put_text(relay_messages_writing_t *writing, relay_span_t text, relay
 {
     RELAY_PUT(writing->out, "{\"type\":\"text\",\"text\":");
     relay_codec_put_string(writing->out, text);
-    put_mark(writing, mark);
+    relay_messages_put_mark(writing, mark);
     RELAY_PUT(writing->out, "}");
 }
 
@@ -146,7 +146,7 @@ static bool put_image(relay_messages_writing_t *writing, const relay_block_t *bl
     }
     RELAY_PUT(writing->out, "{\"type\":\"image\",");
     put_source(writing->out, media);
-    put_mark(writing, block->mark);
+    relay_messages_put_mark(writing, block->mark);
     RELAY_PUT(writing->out, "}");
     return true;
 }
@@ -166,7 +166,7 @@ static bool put_text_document(relay_messages_writing_t *writing, const relay_blo
     relay_buf_put_json(out, text);
     RELAY_PUT(out, "}");
     relay_codec_put_text(out, RELAY_SPAN(",\"title\":"), block->media.name);
-    put_mark(writing, block->mark);
+    relay_messages_put_mark(writing, block->mark);
     RELAY_PUT(out, "}");
     return true;
 }
@@ -199,7 +199,7 @@ static bool put_document(relay_messages_writing_t *writing, const relay_block_t 
     put_source(writing->out, &media);
     relay_codec_put_text(writing->out, RELAY_SPAN(",\"title\":"), media.name);
     relay_codec_put_text(writing->out, RELAY_SPAN(",\"context\":"), media.context);
-    put_mark(writing, block->mark);
+    relay_messages_put_mark(writing, block->mark);
     RELAY_PUT(writing->out, "}");
     return true;
 }
@@ -221,7 +221,7 @@ static bool put_call(relay_messages_writing_t *writing, const relay_block_t *blo
     } else if (!relay_codec_put_input(translation, out, &call->arguments)) {
         relay_codec_change_at(translation, block->place);
     }
-    put_mark(writing, block->mark);
+    relay_messages_put_mark(writing, block->mark);
     RELAY_PUT(out, "}");
     return true;
 }
@@ -246,7 +246,7 @@ static bool put_result(relay_messages_writing_t *writing, const relay_block_t *b
         RELAY_PUT(out, "]");
     }
     relay_buf_put(out, block->call.failed ? RELAY_SPAN(",\"is_error\":true") : RELAY_SPAN(""));
-    put_mark(writing, block->mark);
+    relay_messages_put_mark(writing, block->mark);
     RELAY_PUT(out, "}");
     return true;
 }
@@ -361,7 +361,7 @@ static bool put_marked_system(relay_messages_writing_t *writing, const relay_mes
         RELAY_PUT(writing->out, "{\"type\":\"text\",\"text\":\"<system>\\n");
         relay_buf_put(writing->out, block->text);
         RELAY_PUT(writing->out, "\\n</system>\"");
-        put_mark(writing, block->mark);
+        relay_messages_put_mark(writing, block->mark);
         RELAY_PUT(writing->out, "}");
     }
     relay_codec_change(writing->translation, RELAY_FIELD_SYSTEM);
