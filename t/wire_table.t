@@ -7,7 +7,7 @@
 use strict;
 use warnings;
 
-use Relay::WireTable qw(load run markdown unlisted);
+use Relay::WireTable qw(load misnamed run markdown unlisted);
 use Test::More;
 
 my $program = $ENV{RELAY_WIRE_TRANSLATE} || 'build/wire/translate';
@@ -34,6 +34,12 @@ for my $part (qw(request answer)) {
 # A sample that reaches no format at all shows nothing.
 for my $case (grep { $_->{from} eq $_->{to} && $_->{verdict}{is} eq 'beside' } map { @$_ } values %cases) {
     fail("$case->{from}: the body without $case->{entry}{field} is refused: $case->{before}{message}");
+}
+
+# Gemini's names may be spelt in two ways: callers are told of those that they use.
+for my $format (grep { $_->{format} eq 'gemini' } @formats) {
+    my @faults = misnamed($program, $format);
+    is(scalar @faults, 0, "request of $format->{title}, spelt the other way: named so") or diag(join "\n", @faults);
 }
 
 # What a codec looks for is a field of its format.

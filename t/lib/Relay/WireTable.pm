@@ -12,7 +12,7 @@ use Exporter qw(import);
 use File::Temp ();
 use JSON::PP ();
 
-our @EXPORT_OK = qw(load run markdown unlisted);
+our @EXPORT_OK = qw(load misnamed run markdown unlisted);
 
 # Why a field may go without a word.
 my %reasons = (
@@ -295,6 +295,25 @@ sub path_fault {
         return "is called $name, which is not in the body" unless has_path($case->{with}, @steps);
     }
     return;
+}
+
+# misnamed(PROGRAM, FORMAT): what notes and errors call fields that a request spells
+# otherwise, "generation_config" for "generationConfig".
+sub misnamed {
+    my ($program, $format) = @_;
+    my @cases = map { { %$_, with => respelt($_->{with}) } } cases($format, 'request');
+    my @outcomes = translate($program, [map { ['request', @$_{qw(from to with)}] } @cases]);
+    return grep { defined } map {
+        my $fault = path_fault({ %$_, after => shift @outcomes });
+        $fault && "to $_->{to}: $_->{entry}{field} $fault";
+    } @cases;
+}
+
+sub respelt {
+    my ($value) = @_;
+    return [map { respelt($_) } @$value] if ref $value eq 'ARRAY';
+    return $value if ref $value ne 'HASH';
+    return { map { (my $key = $_) =~ s/(?<=[a-z])([A-Z])/_\l$1/g; $key => respelt($value->{$_}) } keys %$value };
 }
 
 sub strict_fault {
