@@ -179,6 +179,27 @@ bool relay_codec_invalid(relay_translation_t *translation, relay_span_t message)
     return false;
 }
 
+bool relay_codec_is_list(relay_translation_t *translation, const relay_json_tree_t *tree,
+                         relay_json_node_t node, const relay_place_t *place)
+{
+    switch (relay_json_type(tree, node)) {
+    case RELAY_JSON_ABSENT:
+    case RELAY_JSON_NULL:
+    case RELAY_JSON_ARRAY:
+        return true;
+    default:
+        return relay_codec_refuse(translation, place, RELAY_SPAN("this field must be a list"));
+    }
+}
+
+bool relay_codec_is_list_of(relay_translation_t *translation, const relay_json_tree_t *tree,
+                            relay_json_node_t node, relay_field_t field)
+{
+    relay_place_t place = {NULL, relay_codec_word(translation, field), RELAY_PLACE_NO_INDEX};
+
+    return relay_codec_is_list(translation, tree, node, &place);
+}
+
 /* ---- notes --------------------------------------------------------------- */
 
 static void note(relay_translation_t *translation, relay_span_t name, bool changed)

@@ -83,6 +83,13 @@ void relay_codec_change_at(relay_translation_t *translation, const relay_place_t
 void relay_codec_change_in(relay_translation_t *translation, const relay_place_t *place,
                            relay_field_t field);
 
+/* Whether a reader finds a list at node, or nothing; else it is refused at place. */
+bool relay_codec_is_list(relay_translation_t *translation, const relay_json_tree_t *tree,
+                         relay_json_node_t node, const relay_place_t *place);
+/* The same for a field that every format names. */
+bool relay_codec_is_list_of(relay_translation_t *translation, const relay_json_tree_t *tree,
+                            relay_json_node_t node, relay_field_t field);
+
 /* ---- lists in the arena -------------------------------------------------- */
 
 /* Zeroed. NULL: the arena is empty, error is INTERNAL. */

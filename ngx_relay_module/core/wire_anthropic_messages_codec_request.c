@@ -182,6 +182,9 @@ static bool read_tools(relay_messages_reading_t *reading, relay_json_node_t tool
     relay_tool_t **tail = &request->tools;
     relay_json_node_t node;
 
+    if (!relay_codec_is_list(reading->translation, reading->tree, tools, &place)) {
+        return false;
+    }
     for (node = relay_json_first(reading->tree, tools); node != RELAY_JSON_NOWHERE;
          node = relay_json_next(reading->tree, tools, node)) {
         place.index++;
@@ -403,6 +406,9 @@ static bool read_stop(relay_messages_reading_t *reading, relay_json_node_t list,
     relay_name_t **tail = &request->stop;
     relay_json_node_t each;
 
+    if (!relay_codec_is_list_of(reading->translation, reading->tree, list, RELAY_FIELD_STOP)) {
+        return false;
+    }
     for (each = relay_json_first(reading->tree, list); each != RELAY_JSON_NOWHERE;
          each = relay_json_next(reading->tree, list, each)) {
         if (relay_json_type(reading->tree, each) != RELAY_JSON_STRING) {

@@ -71,6 +71,9 @@ bool relay_chat_read_calls(relay_translation_t *translation, const relay_json_tr
     relay_place_t place = {outer, RELAY_SPAN("tool_calls"), RELAY_PLACE_NO_INDEX};
     relay_json_node_t node;
 
+    if (outer != NULL && !relay_codec_is_list(translation, tree, calls, &place)) {
+        return false;
+    }
     for (node = relay_json_first(tree, calls); node != RELAY_JSON_NOWHERE;
          node = relay_json_next(tree, calls, node)) {
         place.index++;

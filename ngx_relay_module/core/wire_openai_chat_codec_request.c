@@ -97,10 +97,8 @@ static bool read_tools(relay_chat_reading_t *reading, relay_json_node_t tools, r
     while (*tail != NULL) {
         tail = &(*tail)->next;
     }
-    if (tools != RELAY_JSON_NOWHERE && relay_json_type(reading->tree, tools) != RELAY_JSON_ARRAY &&
-        relay_json_type(reading->tree, tools) != RELAY_JSON_NULL) {
-        return relay_codec_refuse(reading->translation, &place,
-                                  RELAY_SPAN("this field must be a list"));
+    if (!relay_codec_is_list(reading->translation, reading->tree, tools, &place)) {
+        return false;
     }
     for (node = relay_json_first(reading->tree, tools); node != RELAY_JSON_NOWHERE;
          node = relay_json_next(reading->tree, tools, node)) {
@@ -318,6 +316,9 @@ static bool read_stop(relay_chat_reading_t *reading, relay_json_node_t node)
     if (relay_json_type(reading->tree, node) == RELAY_JSON_STRING) {
         return relay_codec_name(reading->translation, &tail,
                                 relay_json_content(reading->tree, node)) != NULL;
+    }
+    if (!relay_codec_is_list_of(reading->translation, reading->tree, node, RELAY_FIELD_STOP)) {
+        return false;
     }
     for (each = relay_json_first(reading->tree, node); each != RELAY_JSON_NOWHERE;
          each = relay_json_next(reading->tree, node, each)) {

@@ -185,10 +185,8 @@ bool relay_responses_read_tools(relay_responses_reading_t *reading, relay_json_n
     relay_place_t place = *at;
     relay_json_node_t node;
 
-    if (given(reading, tools).type != RELAY_JSON_ABSENT &&
-        relay_json_type(reading->tree, tools) != RELAY_JSON_ARRAY) {
-        return relay_codec_refuse(reading->translation, &place,
-                                  RELAY_SPAN("this field must be a list"));
+    if (!relay_codec_is_list(reading->translation, reading->tree, tools, &place)) {
+        return false;
     }
     for (node = relay_json_first(reading->tree, tools); node != RELAY_JSON_NOWHERE;
          node = relay_json_next(reading->tree, tools, node)) {

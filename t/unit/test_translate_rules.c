@@ -481,6 +481,21 @@ static void r17_more_than_there_may_be_are_refused(void **state)
           {CONVERSE, {"\"e\"]"}, {NULL}, ""});
 }
 
+/* What is no list must not be read as one. */
+static void r17_an_object_is_no_list(void **state)
+{
+    (void)state;
+    translate_refused(CHAT, MESSAGES, CHAT_BODY(",\"stop\":{\"a\":1}"), RELAY_ERR_INVALID_FIELD,
+                      "stop", "list");
+    translate_refused(MESSAGES, CHAT, MESSAGES_BODY(",\"stop_sequences\":{\"a\":1}"),
+                      RELAY_ERR_INVALID_FIELD, "stop_sequences", "list");
+    translate_refused(MESSAGES, CHAT, MESSAGES_BODY(",\"tools\":{\"a\":1}"),
+                      RELAY_ERR_INVALID_FIELD, "tools", "list");
+    translate_refused(CHAT, MESSAGES,
+                      "{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":{\"a\":1}}]}",
+                      RELAY_ERR_INVALID_FIELD, "messages[0].tool_calls", "list");
+}
+
 /* ---- R18 ------------------------------------------------------------------- */
 
 /* What becomes of each in each format that has not all of them: 'y' it arrives, 'd' it is
@@ -548,6 +563,7 @@ int main(void)
         cmocka_unit_test(r17_one_or_several_both_ways),
         cmocka_unit_test(r17_a_blank_one_goes_where_it_is_refused),
         cmocka_unit_test(r17_more_than_there_may_be_are_refused),
+        cmocka_unit_test(r17_an_object_is_no_list),
         cmocka_unit_test(r18_what_sampling_becomes_in_every_format),
     };
 
