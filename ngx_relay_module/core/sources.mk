@@ -76,6 +76,7 @@ RELAY_CORE_SOURCES = \
 	translate_keep.c \
 	translate_stream.c \
 	wire_codecs.c \
+	wire_openai_codec.c \
 	wire_openai_chat_codec.c \
 	wire_openai_chat_codec_messages.c \
 	wire_openai_chat_codec_request.c \

@@ -6,7 +6,7 @@
 #ifndef RELAY_WIRE_OPENAI_CHAT_CODEC_H
 #define RELAY_WIRE_OPENAI_CHAT_CODEC_H
 
-#include "codec_support.h"
+#include "wire_openai_codec.h"
 
 extern const relay_codec_t relay_codec_openai_chat;
 
@@ -64,10 +64,6 @@ bool relay_chat_read_messages(relay_chat_reading_t *reading, relay_json_node_t m
 
 /* The messages of the request, without the brackets around them. */
 bool relay_chat_write_messages(relay_chat_writing_t *writing);
-
-/* A string that has to be there. */
-bool relay_chat_required(relay_chat_reading_t *reading, relay_json_node_t node,
-                         const relay_place_t *place, relay_span_t *text);
 
 /* Appends what a message's reasoning_content, reasoning and reasoning_details say; place
  * is the message's, NULL in an answer. */

@@ -34,29 +34,6 @@ static const relay_span_t part_keys[PART_KEYS] = {
     RELAY_SPAN_INIT("prompt_cache_breakpoint"),
 };
 
-bool relay_chat_required(relay_chat_reading_t *reading, relay_json_node_t node,
-                         const relay_place_t *place, relay_span_t *text)
-{
-    switch (relay_json_type(reading->tree, node)) {
-    case RELAY_JSON_STRING:
-        *text = relay_json_content(reading->tree, node);
-        return true;
-    case RELAY_JSON_ABSENT:
-        return relay_codec_missing(reading->translation, place);
-    default:
-        return relay_codec_refuse(reading->translation, place,
-                                  RELAY_SPAN("this field must be a string"));
-    }
-}
-
-static void read_url(relay_chat_reading_t *reading, relay_span_t url, relay_media_t *media)
-{
-    if (!relay_codec_data_url(reading->translation, url, media)) {
-        media->source = RELAY_SOURCE_URL;
-        media->data = url;
-    }
-}
-
 /* {"url":…,"detail":…}; a bare string is taken for the URL, as many servers do. */
 static bool read_image(relay_chat_reading_t *reading, relay_json_node_t node,
                        const relay_place_t *place, relay_block_t *block)
@@ -73,30 +50,15 @@ static bool read_image(relay_chat_reading_t *reading, relay_json_node_t node,
     if (relay_json_type(reading->tree, node) == RELAY_JSON_STRING) {
         nodes[0] = node;
     }
-    if (!relay_chat_required(reading, nodes[0], &inner, &url)) {
+    if (!relay_openai_required(reading->translation, reading->tree, nodes[0], &inner, &url)) {
         return false;
     }
-    read_url(reading, url, &block->media);
+    relay_openai_read_url(reading->translation, url, &block->media);
     block->media.detail = relay_json_content(reading->tree, nodes[1]);
     return block->kind != RELAY_BLOCK_IMAGE || relay_codec_is_image(&block->media) ||
            relay_codec_refuse(reading->translation, &inner,
                               RELAY_SPAN("this is not the URL of an image, nor an image of the "
                                          "stated type"));
-}
-
-static bool read_audio(relay_chat_reading_t *reading, relay_json_node_t node,
-                       const relay_place_t *place, relay_block_t *block)
-{
-    static const relay_span_t keys[] = {RELAY_SPAN_INIT("data"), RELAY_SPAN_INIT("format")};
-    relay_place_t inner = {place, RELAY_SPAN("input_audio.data"), RELAY_PLACE_NO_INDEX};
-    relay_json_node_t nodes[2];
-
-    relay_json_pick(reading->tree, node, keys, 2, nodes);
-    block->media.source = RELAY_SOURCE_BASE64;
-    block->media.media_type = relay_json_reads(reading->tree, nodes[1], RELAY_SPAN("mp3"))
-                                  ? RELAY_SPAN("audio/mpeg")
-                                  : RELAY_SPAN("audio/wav");
-    return relay_chat_required(reading, nodes[0], &inner, &block->media.data);
 }
 
 static bool read_file(relay_chat_reading_t *reading, relay_json_node_t node,
@@ -116,10 +78,10 @@ static bool read_file(relay_chat_reading_t *reading, relay_json_node_t node,
         block->media.data = relay_json_content(reading->tree, nodes[ID]);
         return true;
     }
-    if (!relay_chat_required(reading, nodes[DATA], &inner, &data)) {
+    if (!relay_openai_required(reading->translation, reading->tree, nodes[DATA], &inner, &data)) {
         return false;
     }
-    read_url(reading, data, &block->media);
+    relay_openai_read_url(reading->translation, data, &block->media);
     if (block->media.source == RELAY_SOURCE_BASE64 &&
         relay_span_starts(block->media.media_type, RELAY_SPAN("image/"))) {
         block->kind = RELAY_BLOCK_IMAGE;
@@ -160,15 +122,18 @@ static bool read_part_body(relay_chat_reading_t *reading, const relay_json_node_
 
     switch (block->kind) {
     case RELAY_BLOCK_TEXT:
-        return relay_chat_required(reading, nodes[P_TEXT], &text, &block->text);
+        return relay_openai_required(reading->translation, reading->tree, nodes[P_TEXT], &text,
+                                     &block->text);
     case RELAY_BLOCK_REFUSAL:
-        return relay_chat_required(reading, nodes[P_REFUSAL], &refusal, &block->text);
+        return relay_openai_required(reading->translation, reading->tree, nodes[P_REFUSAL],
+                                     &refusal, &block->text);
     case RELAY_BLOCK_IMAGE:
         return read_image(reading, nodes[P_IMAGE], place, block);
     case RELAY_BLOCK_VIDEO:
         return read_image(reading, nodes[P_VIDEO], place, block);
     case RELAY_BLOCK_AUDIO:
-        return read_audio(reading, nodes[P_AUDIO], place, block);
+        return relay_openai_read_audio(reading->translation, reading->tree, nodes[P_AUDIO], place,
+                                       block);
     case RELAY_BLOCK_DOCUMENT:
         return read_file(reading, nodes[P_FILE], place, block);
     default:
@@ -191,9 +156,10 @@ static bool read_mark(relay_chat_reading_t *reading, const relay_json_node_t *no
     return block->mark_place != NULL;
 }
 
-static bool read_part(relay_chat_reading_t *reading, relay_json_node_t node,
-                      const relay_place_t *place, relay_block_t ***tail)
+static bool read_part(void *owner, relay_json_node_t node, const relay_place_t *place,
+                      relay_block_t ***tail)
 {
+    relay_chat_reading_t *reading = owner;
     relay_place_t type = {place, RELAY_SPAN("type"), RELAY_PLACE_NO_INDEX};
     relay_json_node_t nodes[PART_KEYS];
     relay_block_t *block;
@@ -218,43 +184,13 @@ static bool read_part(relay_chat_reading_t *reading, relay_json_node_t node,
                               0, &block->extras);
 }
 
-/* A string, a list of parts, or nothing. */
 static bool read_content(relay_chat_reading_t *reading, relay_json_node_t content,
                          const relay_place_t *outer, relay_block_t ***tail)
 {
     relay_place_t place = {outer, RELAY_SPAN("content"), RELAY_PLACE_NO_INDEX};
-    relay_json_node_t part;
-    relay_block_t *block;
 
-    switch (relay_json_type(reading->tree, content)) {
-    case RELAY_JSON_ABSENT:
-    case RELAY_JSON_NULL:
-        return true;
-    case RELAY_JSON_STRING:
-        if (relay_json_content(reading->tree, content).len == 0) {
-            return true;
-        }
-        block = relay_codec_block(reading->translation, tail, RELAY_BLOCK_TEXT);
-        if (block == NULL) {
-            return false;
-        }
-        block->text = relay_json_content(reading->tree, content);
-        block->place = relay_codec_keep(reading->translation, &place);
-        return block->place != NULL;
-    case RELAY_JSON_ARRAY:
-        break;
-    default:
-        return relay_codec_refuse(reading->translation, &place,
-                                  RELAY_SPAN("this field must be a string or a list of parts"));
-    }
-    for (part = relay_json_first(reading->tree, content); part != RELAY_JSON_NOWHERE;
-         part = relay_json_next(reading->tree, content, part)) {
-        place.index++;
-        if (!read_part(reading, part, &place, tail)) {
-            return false;
-        }
-    }
-    return true;
+    return relay_openai_read_content(reading->translation, reading->tree, content, &place,
+                                     read_part, reading, tail);
 }
 
 /* ---- messages ------------------------------------------------------------ */
@@ -379,7 +315,8 @@ static bool read_result(relay_chat_reading_t *reading, const relay_json_node_t *
     }
     block->call.name = message->name;
     block->call.id = message->name;
-    if (!old && !relay_chat_required(reading, nodes[M_TOOL_CALL_ID], &place, &block->call.id)) {
+    if (!old && !relay_openai_required(reading->translation, reading->tree, nodes[M_TOOL_CALL_ID],
+                                       &place, &block->call.id)) {
         return false;
     }
     message->name = relay_span(NULL, 0);

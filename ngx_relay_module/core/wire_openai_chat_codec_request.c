@@ -28,7 +28,8 @@ static bool read_function(relay_chat_reading_t *reading, relay_json_node_t node,
         tool->strict = relay_json_value(reading->tree, nodes[STRICT]);
     }
     tool->grammar = relay_json_value(reading->tree, nodes[GRAMMAR]);
-    return relay_chat_required(reading, nodes[NAME], &place, &tool->name) &&
+    return relay_openai_required(reading->translation, reading->tree, nodes[NAME], &place,
+                                 &tool->name) &&
            relay_codec_extras(reading->translation, reading->tree, node, keys, KEYS, NULL, 0,
                               &tool->extras);
 }

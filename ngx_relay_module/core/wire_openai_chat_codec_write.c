@@ -92,22 +92,6 @@ static bool put_document(relay_chat_writing_t *writing, const relay_block_t *blo
     }
 }
 
-static bool put_audio(relay_chat_writing_t *writing, const relay_block_t *block)
-{
-    bool mp3 = relay_span_eq(block->media.media_type, RELAY_SPAN("audio/mpeg")) ||
-               relay_span_eq(block->media.media_type, RELAY_SPAN("audio/mp3"));
-
-    if (block->media.source != RELAY_SOURCE_BASE64) {
-        return relay_codec_refuse_block(writing->translation, block,
-                                        RELAY_SPAN("audio has to be in the request itself"));
-    }
-    RELAY_PUT(writing->out, "{\"type\":\"input_audio\",\"input_audio\":{\"data\":");
-    relay_codec_put_string(writing->out, block->media.data);
-    relay_buf_put(writing->out,
-                  mp3 ? RELAY_SPAN(",\"format\":\"mp3\"}}") : RELAY_SPAN(",\"format\":\"wav\"}}"));
-    return true;
-}
-
 /* True if the block becomes a part of a message's content. */
 static bool is_part(const relay_block_t *block)
 {
@@ -151,7 +135,7 @@ static bool put_part(relay_chat_writing_t *writing, const relay_block_t *block)
     case RELAY_BLOCK_DOCUMENT:
         return put_document(writing, block);
     case RELAY_BLOCK_AUDIO:
-        return put_audio(writing, block);
+        return relay_openai_put_audio(writing->translation, writing->out, block);
     case RELAY_BLOCK_VIDEO:
         return relay_codec_refuse_block(
             writing->translation, block,

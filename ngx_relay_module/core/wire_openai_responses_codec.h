@@ -6,7 +6,7 @@
 #ifndef RELAY_WIRE_OPENAI_RESPONSES_CODEC_H
 #define RELAY_WIRE_OPENAI_RESPONSES_CODEC_H
 
-#include "codec_support.h"
+#include "wire_openai_codec.h"
 
 extern const relay_codec_t relay_codec_openai_responses;
 
@@ -62,10 +62,6 @@ void relay_responses_write_event(relay_writer_t *writer, const relay_stream_even
                                  relay_buf_t *out);
 
 /* ---- requests ------------------------------------------------------------ */
-
-/* A string that has to be there. */
-bool relay_responses_required(relay_responses_reading_t *reading, relay_json_node_t node,
-                              const relay_place_t *place, relay_span_t *text);
 
 /* `input` into the messages of the request: a string or a list of items. */
 bool relay_responses_read_input(relay_responses_reading_t *reading, relay_json_node_t input);

@@ -5,8 +5,6 @@
 
 #include "wire_openai_responses_codec.h"
 
-#include <openssl/sha.h>
-
 /* The API refuses limits below it. */
 enum { LIMIT_MIN = 16 };
 
@@ -131,13 +129,9 @@ static bool put_choice(relay_responses_writing_t *writing, const relay_tool_choi
     RELAY_PUT(out, ",\"tool_choice\":");
     switch (choice->mode) {
     case RELAY_CHOICE_AUTO:
-        RELAY_PUT(out, "\"auto\"");
-        return true;
     case RELAY_CHOICE_NONE:
-        RELAY_PUT(out, "\"none\"");
-        return true;
     case RELAY_CHOICE_REQUIRED:
-        RELAY_PUT(out, "\"required\"");
+        relay_codec_put_string(out, relay_openai_choice_word(choice->mode));
         return true;
     case RELAY_CHOICE_NAMED:
         put_choice_name(writing, choice->names);
@@ -150,19 +144,6 @@ static bool put_choice(relay_responses_writing_t *writing, const relay_tool_choi
         return relay_codec_refuse_field(
             writing->translation, RELAY_FIELD_TOOL_CHOICE,
             RELAY_SPAN("this choice is not supported by the provider of this model"));
-    }
-}
-
-static void put_parallel(relay_responses_writing_t *writing, const relay_tool_choice_t *choice)
-{
-    if (!given(choice->parallel) || choice->mode == RELAY_CHOICE_NONE) {
-        return;
-    }
-    if (has_flag(writing, RELAY_TARGET_NO_PARALLEL)) {
-        relay_codec_drop(writing->translation, RELAY_FIELD_PARALLEL);
-    } else {
-        relay_codec_put_value(writing->out, RELAY_SPAN(",\"parallel_tool_calls\":"),
-                              choice->parallel);
     }
 }
 
@@ -182,7 +163,7 @@ static bool put_tools(relay_responses_writing_t *writing)
         }
     }
     RELAY_PUT(writing->out, "]");
-    put_parallel(writing, &request->tool_choice);
+    relay_openai_put_parallel(writing->translation, writing->out, &request->tool_choice);
     return put_choice(writing, &request->tool_choice);
 }
 
@@ -365,32 +346,11 @@ static void put_text(relay_responses_writing_t *writing)
 
 /* ---- labels -------------------------------------------------------------- */
 
-/* An id that is too long is told apart by its hash. */
-static void put_user(relay_responses_writing_t *writing)
-{
-    static const char digits[] = "0123456789abcdef";
-    relay_span_t user = writing->request->user;
-    uint8_t hash[SHA256_DIGEST_LENGTH];
-
-    if (user.len <= RELAY_RESPONSES_NAME_MAX) {
-        relay_codec_put_text(writing->out, RELAY_SPAN(",\"user\":"), user);
-        return;
-    }
-    SHA256(user.base, user.len, hash);
-    RELAY_PUT(writing->out, ",\"user\":\"");
-    for (size_t i = 0; i < sizeof(hash); i++) {
-        relay_buf_put_byte(writing->out, (uint8_t)digits[hash[i] >> 4]);
-        relay_buf_put_byte(writing->out, (uint8_t)digits[hash[i] & 15]);
-    }
-    RELAY_PUT(writing->out, "\"");
-    relay_codec_change(writing->translation, RELAY_FIELD_USER);
-}
-
 static void put_labels(relay_responses_writing_t *writing)
 {
     const relay_request_t *request = writing->request;
 
-    put_user(writing);
+    relay_openai_put_user(writing->translation, writing->out, request->user);
     if (!relay_span_eq(request->service_tier, RELAY_SPAN("auto"))) {
         relay_codec_put_text(writing->out, RELAY_SPAN(",\"service_tier\":"), request->service_tier);
     }

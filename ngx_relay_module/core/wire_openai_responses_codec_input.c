@@ -11,21 +11,6 @@
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
-bool relay_responses_required(relay_responses_reading_t *reading, relay_json_node_t node,
-                              const relay_place_t *place, relay_span_t *text)
-{
-    switch (relay_json_type(reading->tree, node)) {
-    case RELAY_JSON_STRING:
-        *text = relay_json_content(reading->tree, node);
-        return true;
-    case RELAY_JSON_ABSENT:
-        return relay_codec_missing(reading->translation, place);
-    default:
-        return relay_codec_refuse(reading->translation, place,
-                                  RELAY_SPAN("this field must be a string"));
-    }
-}
-
 /* ---- parts of content ---------------------------------------------------- */
 
 enum {
@@ -61,15 +46,6 @@ static const relay_span_t part_keys[PART_KEYS] = {
     RELAY_SPAN_INIT("logprobs"),
 };
 
-/* A data URL, or any other. */
-static void read_url(relay_responses_reading_t *reading, relay_span_t url, relay_media_t *media)
-{
-    if (!relay_codec_data_url(reading->translation, url, media)) {
-        media->source = RELAY_SOURCE_URL;
-        media->data = url;
-    }
-}
-
 /* True if the part names a file at the provider instead of holding it. */
 static bool read_file_id(relay_responses_reading_t *reading, const relay_json_node_t *nodes,
                          relay_media_t *media)
@@ -93,10 +69,11 @@ static bool read_image(relay_responses_reading_t *reading, const relay_json_node
     if (read_file_id(reading, nodes, &block->media)) {
         return true;
     }
-    if (!relay_responses_required(reading, nodes[P_IMAGE_URL], &place, &url)) {
+    if (!relay_openai_required(reading->translation, reading->tree, nodes[P_IMAGE_URL], &place,
+                               &url)) {
         return false;
     }
-    read_url(reading, url, &block->media);
+    relay_openai_read_url(reading->translation, url, &block->media);
     return relay_codec_is_image(&block->media) ||
            relay_codec_refuse(reading->translation, &place,
                               RELAY_SPAN("this is not the URL of an image, nor an image of the "
@@ -113,30 +90,16 @@ static bool read_file(relay_responses_reading_t *reading, const relay_json_node_
     if (read_file_id(reading, nodes, &block->media)) {
         return true;
     }
-    if (url.len == 0 && !relay_responses_required(reading, nodes[P_FILE_DATA], &place, &url)) {
+    if (url.len == 0 && !relay_openai_required(reading->translation, reading->tree,
+                                               nodes[P_FILE_DATA], &place, &url)) {
         return false;
     }
-    read_url(reading, url, &block->media);
+    relay_openai_read_url(reading->translation, url, &block->media);
     if (block->media.source == RELAY_SOURCE_BASE64 &&
         relay_span_starts(block->media.media_type, RELAY_SPAN("image/"))) {
         block->kind = RELAY_BLOCK_IMAGE;
     }
     return true;
-}
-
-static bool read_audio(relay_responses_reading_t *reading, relay_json_node_t node,
-                       const relay_place_t *outer, relay_block_t *block)
-{
-    static const relay_span_t keys[] = {RELAY_SPAN_INIT("data"), RELAY_SPAN_INIT("format")};
-    relay_place_t place = {outer, RELAY_SPAN("input_audio.data"), RELAY_PLACE_NO_INDEX};
-    relay_json_node_t nodes[2];
-
-    relay_json_pick(reading->tree, node, keys, 2, nodes);
-    block->media.source = RELAY_SOURCE_BASE64;
-    block->media.media_type = relay_json_reads(reading->tree, nodes[1], RELAY_SPAN("mp3"))
-                                  ? RELAY_SPAN("audio/mpeg")
-                                  : RELAY_SPAN("audio/wav");
-    return relay_responses_required(reading, nodes[0], &place, &block->media.data);
 }
 
 static bool read_annotations(relay_responses_reading_t *reading, relay_json_node_t list,
@@ -192,14 +155,17 @@ static bool read_part_body(relay_responses_reading_t *reading, const relay_json_
 
     switch (block->kind) {
     case RELAY_BLOCK_TEXT:
-        return relay_responses_required(reading, nodes[P_TEXT], &text, &block->text) &&
+        return relay_openai_required(reading->translation, reading->tree, nodes[P_TEXT], &text,
+                                     &block->text) &&
                read_annotations(reading, nodes[P_ANNOTATIONS], block);
     case RELAY_BLOCK_REFUSAL:
-        return relay_responses_required(reading, nodes[P_REFUSAL], &refusal, &block->text);
+        return relay_openai_required(reading->translation, reading->tree, nodes[P_REFUSAL],
+                                     &refusal, &block->text);
     case RELAY_BLOCK_IMAGE:
         return read_image(reading, nodes, place, block);
     case RELAY_BLOCK_AUDIO:
-        return read_audio(reading, nodes[P_AUDIO], place, block);
+        return relay_openai_read_audio(reading->translation, reading->tree, nodes[P_AUDIO], place,
+                                       block);
     case RELAY_BLOCK_DOCUMENT:
         return read_file(reading, nodes, place, block);
     default:
@@ -209,9 +175,10 @@ static bool read_part_body(relay_responses_reading_t *reading, const relay_json_
     }
 }
 
-static bool read_part(relay_responses_reading_t *reading, relay_json_node_t node,
-                      const relay_place_t *place, relay_block_t ***tail)
+static bool read_part(void *owner, relay_json_node_t node, const relay_place_t *place,
+                      relay_block_t ***tail)
 {
+    relay_responses_reading_t *reading = owner;
     relay_place_t type = {place, RELAY_SPAN("type"), RELAY_PLACE_NO_INDEX};
     relay_json_node_t nodes[PART_KEYS];
     relay_block_t *block;
@@ -243,39 +210,8 @@ static bool read_part(relay_responses_reading_t *reading, relay_json_node_t node
 bool relay_responses_read_content(relay_responses_reading_t *reading, relay_json_node_t content,
                                   const relay_place_t *at, relay_block_t ***tail)
 {
-    relay_place_t place = *at;
-    relay_json_node_t part;
-    relay_block_t *block;
-
-    switch (relay_json_type(reading->tree, content)) {
-    case RELAY_JSON_ABSENT:
-    case RELAY_JSON_NULL:
-        return true;
-    case RELAY_JSON_STRING:
-        if (relay_json_content(reading->tree, content).len == 0) {
-            return true;
-        }
-        block = relay_codec_block(reading->translation, tail, RELAY_BLOCK_TEXT);
-        if (block == NULL) {
-            return false;
-        }
-        block->text = relay_json_content(reading->tree, content);
-        block->place = relay_codec_keep(reading->translation, &place);
-        return block->place != NULL;
-    case RELAY_JSON_ARRAY:
-        break;
-    default:
-        return relay_codec_refuse(reading->translation, &place,
-                                  RELAY_SPAN("this field must be a string or a list of parts"));
-    }
-    for (part = relay_json_first(reading->tree, content); part != RELAY_JSON_NOWHERE;
-         part = relay_json_next(reading->tree, content, part)) {
-        place.index++;
-        if (!read_part(reading, part, &place, tail)) {
-            return false;
-        }
-    }
-    return true;
+    return relay_openai_read_content(reading->translation, reading->tree, content, at, read_part,
+                                     reading, tail);
 }
 
 /* ---- items --------------------------------------------------------------- */
@@ -437,8 +373,8 @@ static relay_block_t *add_call(list_t *list, const item_t *item)
         return NULL;
     }
     block = relay_codec_block(list->reading->translation, &list->blocks, RELAY_BLOCK_TOOL_CALL);
-    if (block == NULL ||
-        !relay_responses_required(list->reading, item->nodes[I_CALL_ID], &id, &block->call.id)) {
+    if (block == NULL || !relay_openai_required(list->reading->translation, list->reading->tree,
+                                                item->nodes[I_CALL_ID], &id, &block->call.id)) {
         return NULL;
     }
     block->place = item->place;
@@ -468,7 +404,8 @@ static bool read_function_call(list_t *list, const item_t *item)
     }
     block->call.scope = relay_json_content(list->reading->tree, item->nodes[I_NAMESPACE]);
     block->call.arguments = read_arguments(list, item->nodes[I_ARGUMENTS]);
-    return relay_responses_required(list->reading, item->nodes[I_NAME], &name, &block->call.name);
+    return relay_openai_required(list->reading->translation, list->reading->tree,
+                                 item->nodes[I_NAME], &name, &block->call.name);
 }
 
 static bool read_custom_call(list_t *list, const item_t *item)
@@ -483,9 +420,10 @@ static bool read_custom_call(list_t *list, const item_t *item)
     block->call.free_text = true;
     block->call.arguments.quoted = true;
     block->call.scope = relay_json_content(list->reading->tree, item->nodes[I_NAMESPACE]);
-    return relay_responses_required(list->reading, item->nodes[I_NAME], &name, &block->call.name) &&
-           relay_responses_required(list->reading, item->nodes[I_INPUT], &input,
-                                    &block->call.arguments.text);
+    return relay_openai_required(list->reading->translation, list->reading->tree,
+                                 item->nodes[I_NAME], &name, &block->call.name) &&
+           relay_openai_required(list->reading->translation, list->reading->tree,
+                                 item->nodes[I_INPUT], &input, &block->call.arguments.text);
 }
 
 /* Only what the client did itself can go on at another provider. */
@@ -512,8 +450,8 @@ static relay_block_t *add_result(list_t *list, const item_t *item)
         return NULL;
     }
     block = relay_codec_block(list->reading->translation, &list->blocks, RELAY_BLOCK_TOOL_RESULT);
-    if (block == NULL ||
-        !relay_responses_required(list->reading, item->nodes[I_CALL_ID], &id, &block->call.id)) {
+    if (block == NULL || !relay_openai_required(list->reading->translation, list->reading->tree,
+                                                item->nodes[I_CALL_ID], &id, &block->call.id)) {
         return NULL;
     }
     block->place = item->place;

@@ -92,7 +92,8 @@ static bool read_function(relay_responses_reading_t *reading, relay_json_node_t 
     tool->scope = scope;
     tool->strict = given(reading, nodes[T_STRICT]);
     tool->deferred = relay_json_type(reading->tree, nodes[T_DEFER]) == RELAY_JSON_TRUE;
-    return relay_responses_required(reading, nodes[T_NAME], &name, &tool->name) &&
+    return relay_openai_required(reading->translation, reading->tree, nodes[T_NAME], &name,
+                                 &tool->name) &&
            relay_codec_extras(reading->translation, reading->tree, node, tool_keys, TOOL_KEYS, NULL,
                               0, &tool->extras);
 }
@@ -136,7 +137,7 @@ static bool read_namespace(relay_responses_reading_t *reading, const relay_json_
     const relay_place_t *kept;
     relay_span_t scope;
 
-    if (!relay_responses_required(reading, nodes[T_NAME], &name, &scope)) {
+    if (!relay_openai_required(reading->translation, reading->tree, nodes[T_NAME], &name, &scope)) {
         return false;
     }
     if (relay_json_content(reading->tree, nodes[T_DESCRIPTION]).len != 0) {
