@@ -89,30 +89,6 @@ sub cpu_ticks { my @f = split ' ', slurp("/proc/$worker/stat") =~ s/^.*\) //r; r
 
 # ---- F10 --------------------------------------------------------------------
 
-# How late each event came, in milliseconds, by client. Reading is all that
-# happens meanwhile, so that the times are those of the events.
-sub delays {
-    my ($seconds, @clients) = @_;
-    my (%open, %tail, %pieces);
-    $open{fileno $_->{socket}} = $_->{socket} for @clients;
-    my @order = map { fileno $_->{socket} } @clients;
-    my $select = IO::Select->new(values %open);
-    my $deadline = time + $seconds;
-    while (%open && time < $deadline) {
-        for my $socket ($select->can_read(0.1)) {
-            my $n = sysread $socket, my $bytes, 65536;
-            push @{$pieces{fileno $socket}}, [time, $bytes];
-            my $tail = $tail{fileno $socket} = substr +($tail{fileno $socket} || '') . $bytes, -7;
-            next if $n && $tail ne "\r\n0\r\n\r\n";
-            $select->remove($socket);
-            delete $open{fileno $socket};
-        }
-    }
-    return map { [lateness(@{$pieces{$_} || []})] } @order;
-}
-
-sub lateness { map { my ($at, $bytes) = @$_; map { 1000 * ($at - $_) } $bytes =~ /sent=([\d.]+)/g } @_ }
-
 sub direct {
     my ($dialect, $play) = @_;
     return Relay::Client->new(port => $mock->port)->request(POST => path_of($dialect),

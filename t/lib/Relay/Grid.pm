@@ -40,7 +40,8 @@ use Relay::Sse;
 use Relay::Streams qw(authored request_body path_of finish);
 use Relay::Test ();
 
-our @EXPORT = qw(callers upstreams pairs story content_at finish_at stream_error play success_of);
+our @EXPORT = qw(callers upstreams pairs story content_at finish_at saying before_content
+    behind_content stream_error play success_of);
 
 my $json = JSON::PP->new->canonical->utf8;
 my @secret = ('AKIDEXAMPLE', 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY');
@@ -85,7 +86,7 @@ sub _converse {
 
 sub story {
     my ($to) = @_;
-    return $to eq 'gemini' ? _gemini() : $to eq 'converse' ? _converse() : authored($to);
+    return $to eq 'gemini' ? _gemini() : $to eq 'converse' ? _converse() : grep { !/^event: ping/ } authored($to);
 }
 
 my %content = (chat => qr/na\xC3\xAFve/, messages => qr/na\xC3\xAFve/, responses => qr/na\xC3\xAFve/,
@@ -100,6 +101,16 @@ sub _first { my ($pattern, @parts) = @_; return (grep { $parts[$_] =~ $pattern }
 sub content_at { my ($to) = @_; return _first($content{$to}, story($to)) }
 sub finish_at { my ($to) = @_; return _first($finish{$to}, story($to)) }
 sub success_of { $success{$_[0]} }
+
+# An event of content that says this, and the story around it.
+sub saying {
+    my ($to, $said) = @_;
+    return frame(contentBlockDelta => {contentBlockIndex => 0, delta => {text => $said}}) if $to eq 'converse';
+    return (story($to))[content_at($to)] =~ s/na\xC3\xAFve /$said/r;
+}
+
+sub before_content { my ($to) = @_; return join '', (story($to))[0 .. content_at($to) - 1] }
+sub behind_content { my ($to) = @_; my @parts = story($to); return join '', @parts[content_at($to) + 1 .. $#parts] }
 
 # The provider's trouble behind so many events, in its own words.
 sub stream_error {

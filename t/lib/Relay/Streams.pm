@@ -37,7 +37,8 @@ use Relay::Mock;
 use Relay::Sse;
 
 our @EXPORT = qw(dialects authored joined spent without_usage request_body path_of player tls_host ask begin
-    finish entry logged same_bytes whole_events error_of success_mark curl_begin until_true first_worker median percentile);
+    finish entry logged same_bytes whole_events error_of success_mark curl_begin until_true first_worker
+    delays lateness median percentile);
 
 my $json = JSON::PP->new->canonical->utf8;
 my $reader = JSON::PP->new->utf8;
@@ -284,6 +285,30 @@ sub same_bytes {
 }
 
 # ---- reading streams --------------------------------------------------------
+
+# How late each event came, in milliseconds, by client. Reading is all that
+# happens meanwhile, so that the times are those of the events.
+sub delays {
+    my ($seconds, @clients) = @_;
+    my (%open, %tail, %pieces);
+    $open{fileno $_->{socket}} = $_->{socket} for @clients;
+    my @order = map { fileno $_->{socket} } @clients;
+    my $select = IO::Select->new(values %open);
+    my $deadline = time + $seconds;
+    while (%open && time < $deadline) {
+        for my $socket ($select->can_read(0.1)) {
+            my $n = sysread $socket, my $bytes, 65536;
+            push @{$pieces{fileno $socket}}, [time, $bytes];
+            my $tail = $tail{fileno $socket} = substr +($tail{fileno $socket} || '') . $bytes, -7;
+            next if $n && $tail ne "\r\n0\r\n\r\n";
+            $select->remove($socket);
+            delete $open{fileno $socket};
+        }
+    }
+    return map { [lateness(@{$pieces{$_} || []})] } @order;
+}
+
+sub lateness { map { my ($at, $bytes) = @$_; map { 1000 * ($at - $_) } $bytes =~ /sent=([\d.]+)/g } @_ }
 
 # How many of the parts are whole in the first bytes of the stream.
 sub whole_events {
