@@ -17,17 +17,46 @@ my %base = (gemini => '/v1beta', 'bedrock-converse' => '');
 my $type = 'application/vnd.amazon.eventstream';
 
 # What providers say that are asked; a story is a stream of their format.
-my %story = (hello => {text => ['Hello']}, broken => {calls => [['call_1', 'f', 'MARK']]}, long => {text => ['MARK']});
-my $broken = '{"a": [1, "\\u00e9';
+my %story = (hello => {text => ['Hello']}, big => {text => ['x' x 1_000_000]}, long => {text => ['x' x 20_000_000]});
+my @broken = ('{"a": [1, ', '"b\\');
+my $broken = join '', @broken;
 sub frames_of { my ($format, $events) = @_; my $a = sse($events); $a->{type} = $type if $format eq 'bedrock-converse'; return $a }
+sub broken_events {
+    my ($format) = @_;
+    return messages_stream(text => [], tools => [['call_1', 'f', @broken]]) if $format eq 'anthropic-messages';
+    return chat_stream(text => [], tools => [['call_1', 'f', @broken]]) if $format eq 'openai-chat';
+    return (frame(messageStart => {role => 'assistant'}), frame(contentBlockStart => {contentBlockIndex => 0, start => {toolUse => {toolUseId => 'call_1', name => 'f'}}}),
+        (map { frame(contentBlockDelta => {contentBlockIndex => 0, delta => {toolUse => {input => $_}}}) } @broken), frame(contentBlockStop => {contentBlockIndex => 0}),
+        frame(messageStop => {stopReason => 'tool_use'}), frame(metadata => {usage => {inputTokens => 1, outputTokens => 1, totalTokens => 2}, metrics => {latencyMs => 1}}))
+        if $format eq 'bedrock-converse';
+    my %item = (type => 'function_call', id => 'fc_1', call_id => 'call_1', name => 'f', status => 'completed');
+    my ($n, %at) = (0, output_index => 0, item_id => 'fc_1');
+    my $response = sub { {id => 'resp_1', object => 'response', created_at => 1700000000, model => 'up', status => $_[0], output => $_[1]} };
+    my $put = sub { my ($name, %rest) = @_; event("response.$name", {type => "response.$name", sequence_number => $n++, %rest}) };
+    return ($put->('created', response => $response->('in_progress', [])), $put->('output_item.added', output_index => 0, item => {%item, arguments => '', status => 'in_progress'}),
+        (map { $put->('function_call_arguments.delta', %at, delta => $_) } @broken), $put->('function_call_arguments.done', %at, arguments => $broken),
+        $put->('output_item.done', output_index => 0, item => {%item, arguments => $broken}), $put->('completed', response => $response->('completed', [{%item, arguments => $broken}])));
+}
+sub broken_whole {
+    my ($format) = @_;
+    my %call = (id => 'call_1', type => 'function', function => {name => 'f', arguments => $broken});
+    my $answer = $json->decode($format eq 'openai-chat' ? chat_answer() : response_answer());
+    $answer->{choices}[0] = {index => 0, message => {role => 'assistant', content => undef, tool_calls => [\%call]}, finish_reason => 'tool_calls'} if $format eq 'openai-chat';
+    $answer->{output} = [{type => 'function_call', id => 'fc_1', call_id => 'call_1', name => 'f', status => 'completed', arguments => $broken}] if $format eq 'openai-responses';
+    return {body => $answer};
+}
+# A binary message that ends in the middle of its own header, behind a good beginning.
+sub cut_frames { my @frames = tell('bedrock-converse', $story{hello}, 1); return (@frames[0, 1], substr $frames[2], 0, 30) }
+
 sub respond {
-    my ($format, $story) = @_;
-    my @events = tell($format, $story{$story} || $story{hello}, 1);
+    my ($format, $story, $req) = @_;
+    return broken_whole($format) if $story eq 'broken' && !($req->path =~ /stream/i || $req->json->{stream});
+    my @events = $story eq 'broken' ? broken_events($format) : $story eq 'cut' ? cut_frames() : tell($format, $story{$story}, 1);
     return frames_of($format, \@events);
 }
 my %mock = map { my $format = $_; $format => Relay::Mock->new(on => sub { my ($req) = @_; my $story = $req->flag('story');
-    $story ? respond($format, $story) : {status => 500, body => {error => {message => 'was asked'}}} }) } @formats;
-my $t = Relay::Test->new;
+    $story ? respond($format, $story, $req) : {status => 500, body => {error => {message => 'was asked'}}} }) } @formats;
+my $t = Relay::Test->new(allow => [qr/prematurely closed|reset by peer/]);
 $t->relay(relay_config({models => {map { ("only_$_" => {offers => [{host => $_, id => "up-$_"}]}) } @formats}},
     map { $_ => {mock => $mock{$_}, base_url => $mock{$_}->url . ($base{$_} // '/v1'), formats => [$_],
         $_ eq 'bedrock-converse' ? (secret => 'AKIDEXAMPLE:secret-of-bedrock-0123456789', auth => {type => 'sigv4', service => 'bedrock', region => 'us-east-1'}) : ()} } @formats))->start;
@@ -137,6 +166,52 @@ for my $from (sort keys %own) {
         my $tools = eval { hear($to, $mock{$to}->request(-1)->json)->{tools} };
         is scalar(keys %{$tools || {}}), 10_000, '... all arrive';
         cmp_ok time - $before, '<', 20, '... in time';
+    }
+}
+
+# ---- arguments that are no JSON, from the model ---------------------------------------------------
+
+sub events_of { map { $_->{data} eq '[DONE]' ? () : $json->decode($_->{data}) } grep { defined $_->{data} && length $_->{data} } Relay::Sse::parse($_[0]) }
+
+# What of arguments arrives; wrapped, where only an object can be told.
+my %arguments = (
+    chat => sub { join '', map { $_->{function}{arguments} // '' } map { @{$_->{choices}[0]{delta}{tool_calls} || $_->{choices}[0]{message}{tool_calls} || []} } grep { @{$_->{choices}} } @_ },
+    responses => sub { my ($last) = map { $_->{response} || $_ } grep { !$_->{type} || $_->{type} eq 'response.completed' } @_; $last->{output}[0]{arguments} },
+    messages => sub { @_ == 1 ? $_[0]{content}[0]{input}{raw_arguments} : join '', map { $_->{delta}{partial_json} // '' } grep { $_->{type} eq 'content_block_delta' } @_ },
+    gemini => sub { my ($call) = map { $_->{functionCall} || () } map { @{$_->{candidates}[0]{content}{parts} || []} } @_; $call->{args}{raw_arguments} },
+);
+$mock{$_}->flag(story => 'broken') for @formats;
+for my $from (sort keys %own) {
+    for my $to (others($from, 'gemini')) {
+        my $res = ask($from, $to, $with->($from, $tool->($from, 'f', {type => 'object'})), 1);
+        is $res->status, 200, "S18 $from to $to: broken arguments, streamed" or diag $res->body;
+        sse_ok $from => $res->body, '... in a valid stream' if $from ne 'gemini';
+        is $arguments{$from}->(events_of($res->body)), $broken, '... as they came' or diag $res->body;
+        is $t->log_of($res)->{error}, '', '... which is no error';
+        next if $to !~ /^openai/;
+        $res = ask($from, $to, $with->($from, $tool->($from, 'f', {type => 'object'})));
+        is $res->status, 200, "S18 $from to $to: broken arguments" or diag $res->body;
+        is $arguments{$from}->($res->json), $broken, '... as they came' or diag $res->body;
+    }
+}
+
+# ---- a stream that is cut in the header of a message; a line that is very long ------------------
+
+for my $from (sort keys %own) {
+    $mock{'bedrock-converse'}->flag(story => 'cut');
+    my $res = ask($from, 'bedrock-converse', $with->($from, $tool->($from, 'f', {type => 'object'})), 1);
+    is $res->status, 200, "F15 $from: a message that is cut in its header";
+    sse_ok $from => $res->body, '... ends the stream in an error', error => 1 if $from ne 'gemini';
+    like $res->body, qr/"error"/, '... which says so';
+    is $t->log_of($res)->{error}, 'upstream_cut', '... and so does the log';
+    for my $to (others($from)) {
+        $mock{$to}->flag(story => 'long');
+        $res = ask($from, $to, $with->($from, $tool->($from, 'f', {type => 'object'})), 1);
+        my $whole = length $res->body > 20_000_000;
+        ok $whole || $res->status == 502 || $res->body =~ /"error"/, "$from to $to: a line of 20 MB arrives, or the stream ends in an error: " . ($whole ? 'arrives' : $res->status);
+        sse_ok $from => $res->body, '... as it should', $whole ? () : (error => 1) if $from ne 'gemini' && $res->status == 200;
+        $mock{$to}->flag(story => 'big');
+        like ask($from, $to, $with->($from, $tool->($from, 'f', {type => 'object'})), 1)->body, qr/(?:x{30000}){33}/, '... one of 1 MB does, behind it';
     }
 }
 
