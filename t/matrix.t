@@ -239,6 +239,7 @@ for my $to (sort keys %upstream) {
     my $up = $upstream{$to};
     for my $from (sort keys %caller) {
         my $c = $caller{$from};
+        my $as_it_came = "$from $to" =~ /^(?:chat (?:chat|azure)|responses responses|messages messages|gemini (?:vertex)?gemini)$/;
         my $ask = sub {
             my ($story, $stream, %more) = @_;
             $mock{$to}->flag(story => $story);
@@ -284,6 +285,7 @@ for my $to (sort keys %upstream) {
                 $res = $ask->('limit', $stream);
                 is $res->status, 429, 'a limit: the status';
                 is $res->header('retry-after'), 9, '... when to try again';
+                is $res->header('x-should-retry'), 'true', '... that it is worth it' unless $as_it_came;
                 is $res->json->{error}{message}, 'Too much at once.', '... the message' or diag $res->body;
             }
             for my $story (qw(fails cut)) {
@@ -295,6 +297,7 @@ for my $to (sort keys %upstream) {
                 is $res->status, 200, "a stream that $story" or diag $res->body;
                 sse_ok $from => $res->body, '... ends in an error', error => 1 if $c->{valid};
                 like $res->body, qr/"error"/, '... says so';
+                like $res->body, qr/It broke\./, '... in the provider\'s words' if $story eq 'fails';
                 like $t->log_of($res)->{error}, $story eq 'cut' ? qr/^upstream_cut$/ : qr/^upstream_error$/, '... and so does the log';
             }
         };
