@@ -367,7 +367,6 @@ typedef struct {
     uint64_t created_s; /* 0: unknown */
     relay_choice_t *choices;
     relay_usage_t usage;
-    relay_span_t service_tier;
     relay_member_t *extras;
 } relay_response_t;
 
@@ -414,7 +413,6 @@ typedef struct {
     relay_span_t id; /* START: the upstream's of the answer; BLOCK: the call's */
     relay_span_t model;
     uint64_t created_s;
-    relay_span_t service_tier;
 
     relay_span_t name;  /* BLOCK of a call */
     relay_span_t scope; /* BLOCK of a call */

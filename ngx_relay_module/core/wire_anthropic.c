@@ -180,7 +180,7 @@ static relay_error_code_t model_list(relay_buf_t *out, const relay_model_view_t 
 
 /* ---- usage --------------------------------------------------------------- */
 
-enum { INPUT, CREATION, READ, OUTPUT, LIFETIMES, OUTPUT_DETAILS, USAGE_KEYS };
+enum { INPUT, CREATION, READ, OUTPUT, LIFETIMES, OUTPUT_DETAILS, TIER, USAGE_KEYS };
 
 static const relay_span_t usage_keys[USAGE_KEYS] = {
     RELAY_SPAN_INIT("input_tokens"),
@@ -189,6 +189,7 @@ static const relay_span_t usage_keys[USAGE_KEYS] = {
     RELAY_SPAN_INIT("output_tokens"),
     RELAY_SPAN_INIT("cache_creation"),
     RELAY_SPAN_INIT("output_tokens_details"),
+    RELAY_SPAN_INIT("service_tier"),
 };
 
 /* The split by lifetime; it stands for the total where that is missing. */
@@ -203,6 +204,7 @@ static void read_lifetimes(relay_json_value_t split, bool total_known, relay_usa
         return;
     }
     relay_json_members(split.text, keys, 2, values);
+    usage->lifetimes_known = true;
     relay_wire_count(values[1], &usage->cache_write_1h_tokens);
     if (!total_known && relay_wire_count(values[0], &minutes)) {
         usage->cache_write_tokens = minutes + usage->cache_write_1h_tokens;
@@ -244,6 +246,7 @@ void relay_anthropic_usage(relay_json_value_t object, relay_usage_t *usage)
     total_known = relay_wire_count(values[CREATION], &usage->cache_write_tokens);
     read_lifetimes(values[LIFETIMES], total_known, usage);
     read_thinking(values[OUTPUT_DETAILS], usage);
+    relay_wire_tier(relay_wire_inner(values[TIER]), &usage->tier);
     usage->input_tokens = fresh + usage->cached_tokens + usage->cache_write_tokens;
     usage->cache_write_1h_tokens = at_most(usage->cache_write_1h_tokens, usage->cache_write_tokens);
     usage->reasoning_tokens = at_most(usage->reasoning_tokens, usage->output_tokens);

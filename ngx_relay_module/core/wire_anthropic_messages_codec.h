@@ -85,7 +85,9 @@ bool relay_messages_shows(const relay_translation_t *translation, relay_span_t s
 relay_stop_t relay_messages_stop(relay_span_t word);
 relay_span_t relay_messages_stop_word(relay_stop_t reason);
 
-void relay_messages_put_usage(relay_buf_t *out, const relay_usage_t *usage);
+/* A tier that the format has no word for is noted. */
+void relay_messages_put_usage(relay_translation_t *translation, relay_buf_t *out,
+                              const relay_usage_t *usage);
 
 /* A citation in this format. */
 void relay_messages_put_citation(relay_buf_t *out, const relay_citation_t *citation);

@@ -50,7 +50,38 @@ bool relay_messages_shows(const relay_translation_t *translation, relay_span_t s
 }
 
 /* The fresh input alone: this format counts the cache apart. */
-void relay_messages_put_usage(relay_buf_t *out, const relay_usage_t *usage)
+static void put_lifetimes(relay_buf_t *out, const relay_usage_t *usage)
+{
+    RELAY_PUT(out, ",\"cache_creation\":{\"ephemeral_5m_input_tokens\":");
+    relay_buf_put_u64(out, usage->cache_write_tokens - usage->cache_write_1h_tokens);
+    RELAY_PUT(out, ",\"ephemeral_1h_input_tokens\":");
+    relay_buf_put_u64(out, usage->cache_write_1h_tokens);
+    RELAY_PUT(out, "}");
+}
+
+static void put_tier(relay_translation_t *translation, relay_buf_t *out, relay_tier_t tier)
+{
+    switch (tier) {
+    case RELAY_TIER_UNKNOWN:
+        break;
+    case RELAY_TIER_STANDARD:
+        RELAY_PUT(out, ",\"service_tier\":\"standard\"");
+        break;
+    case RELAY_TIER_PRIORITY:
+        RELAY_PUT(out, ",\"service_tier\":\"priority\"");
+        break;
+    case RELAY_TIER_BATCH:
+        RELAY_PUT(out, ",\"service_tier\":\"batch\"");
+        break;
+    case RELAY_TIER_FLEX:
+    case RELAY_TIER_RESERVED:
+        relay_codec_drop_name(translation, RELAY_SPAN("usage.service_tier"));
+        break;
+    }
+}
+
+void relay_messages_put_usage(relay_translation_t *translation, relay_buf_t *out,
+                              const relay_usage_t *usage)
 {
     RELAY_PUT(out, "{\"input_tokens\":");
     relay_buf_put_u64(out, usage->input_tokens - usage->cached_tokens - usage->cache_write_tokens);
@@ -62,7 +93,12 @@ void relay_messages_put_usage(relay_buf_t *out, const relay_usage_t *usage)
     relay_buf_put_u64(out, usage->output_tokens);
     RELAY_PUT(out, ",\"output_tokens_details\":{\"thinking_tokens\":");
     relay_buf_put_u64(out, usage->reasoning_tokens);
-    RELAY_PUT(out, "}}");
+    RELAY_PUT(out, "}");
+    if (usage->lifetimes_known) {
+        put_lifetimes(out, usage);
+    }
+    put_tier(translation, out, usage->tier);
+    RELAY_PUT(out, "}");
 }
 
 void relay_messages_put_citation(relay_buf_t *out, const relay_citation_t *citation)
@@ -307,7 +343,7 @@ relay_error_code_t relay_messages_write_response(relay_translation_t *translatio
     }
     put_ending(&writing, &ending);
     RELAY_PUT(out, ",\"usage\":");
-    relay_messages_put_usage(out, &response->usage);
+    relay_messages_put_usage(translation, out, &response->usage);
     RELAY_PUT(out, "}");
     return translation->error.code;
 }

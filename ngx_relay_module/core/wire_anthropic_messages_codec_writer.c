@@ -48,7 +48,7 @@ static void put_start(relay_writer_t *writer, relay_buf_t *out, const relay_stre
     RELAY_PUT(out, "\",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
     relay_codec_put_string(out, event->model.len != 0 ? event->model : translation->model);
     RELAY_PUT(out, ",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":");
-    relay_messages_put_usage(out, event->usage);
+    relay_messages_put_usage(writer->translation, out, event->usage);
     RELAY_PUT(out, "}}\n\n");
 }
 
@@ -308,7 +308,7 @@ static void put_end(relay_writer_t *writer, relay_buf_t *out, const relay_usage_
         RELAY_PUT(out, "}");
     }
     RELAY_PUT(out, "},\"usage\":");
-    relay_messages_put_usage(out, usage);
+    relay_messages_put_usage(writer->translation, out, usage);
     RELAY_PUT(out, "}\n\n");
     PUT_HEAD(out, "message_stop");
     RELAY_PUT(out, "}\n\n");

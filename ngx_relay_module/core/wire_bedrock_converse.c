@@ -26,6 +26,7 @@ static void read_lifetimes(relay_json_value_t list, relay_usage_t *usage)
     if (list.type != RELAY_JSON_ARRAY) {
         return;
     }
+    usage->lifetimes_known = true;
     while (relay_json_element_members(list.text, &cursor, keys, KEYS, values) !=
            RELAY_JSON_ABSENT) {
         if (relay_wire_is(values[TTL], RELAY_SPAN("1h"))) {

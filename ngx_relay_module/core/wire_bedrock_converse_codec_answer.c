@@ -295,8 +295,8 @@ relay_error_code_t relay_converse_read_response(relay_translation_t *translation
     }
     response->origin = &relay_codec_bedrock_converse;
     response->choices = choice;
-    response->service_tier =
-        relay_json_content(tree, node_of(tree, nodes[A_TIER], RELAY_SPAN("type")));
+    relay_wire_tier(relay_json_content(tree, node_of(tree, nodes[A_TIER], RELAY_SPAN("type"))),
+                    &response->usage.tier);
     relay_bedrock_usage(relay_json_value(tree, nodes[A_USAGE]), &response->usage);
     reading.tail = &choice->blocks;
     for (relay_json_node_t node = relay_json_first(tree, content); node != RELAY_JSON_NOWHERE;

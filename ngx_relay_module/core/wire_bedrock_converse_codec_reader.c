@@ -409,10 +409,16 @@ static void message_stop(relay_reader_t *reader, relay_json_value_t reason,
     emit(reader, &event);
 }
 
-static void metadata(relay_reader_t *reader, relay_json_value_t usage)
+static void metadata(relay_reader_t *reader, relay_json_value_t usage, relay_json_value_t tier)
 {
+    static const relay_span_t key = RELAY_SPAN_INIT("type");
+    relay_json_value_t word = {RELAY_JSON_ABSENT, {NULL, 0}};
     relay_stream_event_t event = {.kind = RELAY_STREAM_USAGE, .usage = &reader->usage};
 
+    if (tier.type == RELAY_JSON_OBJECT) {
+        relay_json_members(tier.text, &key, 1, &word);
+        relay_wire_tier(relay_wire_inner(word), &reader->usage.tier);
+    }
     if (usage.type == RELAY_JSON_OBJECT && reader->started) {
         relay_bedrock_usage(usage, &reader->usage);
         emit(reader, &event);
@@ -424,14 +430,15 @@ static void metadata(relay_reader_t *reader, relay_json_value_t usage)
 
 /* ---- events -------------------------------------------------------------- */
 
-enum { K_INDEX, K_START, K_DELTA, K_REASON, K_FIELDS, K_USAGE, DATA_KEYS };
+enum { K_INDEX, K_START, K_DELTA, K_REASON, K_FIELDS, K_USAGE, K_TIER, DATA_KEYS };
 
 static const relay_span_t data_keys[DATA_KEYS] = {RELAY_SPAN_INIT("contentBlockIndex"),
                                                   RELAY_SPAN_INIT("start"),
                                                   RELAY_SPAN_INIT("delta"),
                                                   RELAY_SPAN_INIT("stopReason"),
                                                   RELAY_SPAN_INIT("additionalModelResponseFields"),
-                                                  RELAY_SPAN_INIT("usage")};
+                                                  RELAY_SPAN_INIT("usage"),
+                                                  RELAY_SPAN_INIT("serviceTier")};
 
 static bool is(relay_span_t type, const char *word)
 {
@@ -475,7 +482,7 @@ static void read_data(relay_reader_t *reader, relay_span_t name, const relay_jso
             message_stop(reader, data[K_REASON], data[K_FIELDS]);
         }
     } else if (is(name, "metadata")) {
-        metadata(reader, data[K_USAGE]);
+        metadata(reader, data[K_USAGE], data[K_TIER]);
     }
 }
 

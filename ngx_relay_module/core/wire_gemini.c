@@ -183,11 +183,11 @@ static uint64_t at_most(uint64_t value, uint64_t bound)
 
 void relay_gemini_usage(relay_json_value_t object, relay_usage_t *usage)
 {
-    enum { PROMPT, TOOL_PROMPT, CACHED, CANDIDATES, THOUGHTS, KEYS };
+    enum { PROMPT, TOOL_PROMPT, CACHED, CANDIDATES, THOUGHTS, TRAFFIC, KEYS };
     static const relay_span_t keys[KEYS] = {
-        RELAY_SPAN_INIT("promptTokenCount"), RELAY_SPAN_INIT("toolUsePromptTokenCount"),
+        RELAY_SPAN_INIT("promptTokenCount"),        RELAY_SPAN_INIT("toolUsePromptTokenCount"),
         RELAY_SPAN_INIT("cachedContentTokenCount"), RELAY_SPAN_INIT("candidatesTokenCount"),
-        RELAY_SPAN_INIT("thoughtsTokenCount")};
+        RELAY_SPAN_INIT("thoughtsTokenCount"),      RELAY_SPAN_INIT("trafficType")};
     relay_json_value_t values[KEYS];
     uint64_t prompt, tool_prompt = 0;
     uint64_t text = usage->output_tokens - usage->reasoning_tokens;
@@ -205,6 +205,7 @@ void relay_gemini_usage(relay_json_value_t object, relay_usage_t *usage)
     usage->known = relay_wire_count(values[THOUGHTS], &usage->reasoning_tokens) || usage->known;
     usage->output_tokens = text + usage->reasoning_tokens;
     usage->cached_tokens = at_most(usage->cached_tokens, usage->input_tokens);
+    relay_wire_tier(relay_wire_inner(values[TRAFFIC]), &usage->tier);
 }
 
 /* ---- the dialect --------------------------------------------------------- */

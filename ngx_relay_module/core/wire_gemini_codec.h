@@ -160,7 +160,9 @@ bool relay_gemini_write_contents(relay_gemini_writing_t *writing);
 relay_stop_t relay_gemini_stop(relay_span_t word);
 relay_span_t relay_gemini_stop_word(relay_stop_t reason);
 
-void relay_gemini_put_usage(relay_buf_t *out, const relay_usage_t *usage);
+/* A tier that the format has no word for is noted. */
+void relay_gemini_put_usage(relay_translation_t *translation, relay_buf_t *out,
+                            const relay_usage_t *usage);
 
 /* "inlineData":… or, of a URL, "fileData":… */
 void relay_gemini_put_image(relay_buf_t *out, const relay_media_t *media);

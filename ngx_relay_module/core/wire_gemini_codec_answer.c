@@ -54,8 +54,18 @@ relay_span_t relay_gemini_stop_word(relay_stop_t reason)
 }
 
 /* What thinking has cost is counted apart here. */
-void relay_gemini_put_usage(relay_buf_t *out, const relay_usage_t *usage)
+void relay_gemini_put_usage(relay_translation_t *translation, relay_buf_t *out,
+                            const relay_usage_t *usage)
 {
+    static const relay_span_t words[] = {
+        [RELAY_TIER_UNKNOWN] = RELAY_SPAN_INIT(""),
+        [RELAY_TIER_STANDARD] = RELAY_SPAN_INIT("ON_DEMAND"),
+        [RELAY_TIER_FLEX] = RELAY_SPAN_INIT("ON_DEMAND_FLEX"),
+        [RELAY_TIER_PRIORITY] = RELAY_SPAN_INIT("ON_DEMAND_PRIORITY"),
+        [RELAY_TIER_RESERVED] = RELAY_SPAN_INIT("PROVISIONED_THROUGHPUT"),
+        [RELAY_TIER_BATCH] = RELAY_SPAN_INIT(""),
+    };
+
     RELAY_PUT(out, "{\"promptTokenCount\":");
     relay_buf_put_u64(out, usage->input_tokens);
     RELAY_PUT(out, ",\"cachedContentTokenCount\":");
@@ -68,6 +78,10 @@ void relay_gemini_put_usage(relay_buf_t *out, const relay_usage_t *usage)
     relay_buf_put_u64(out, usage->reasoning_tokens);
     RELAY_PUT(out, ",\"totalTokenCount\":");
     relay_buf_put_u64(out, usage->input_tokens + usage->output_tokens);
+    relay_codec_put_text(out, RELAY_SPAN(",\"trafficType\":"), words[usage->tier]);
+    if (usage->tier == RELAY_TIER_BATCH) {
+        relay_codec_drop_name(translation, RELAY_SPAN("usageMetadata.trafficType"));
+    }
     RELAY_PUT(out, "}");
 }
 
@@ -573,7 +587,7 @@ relay_error_code_t relay_gemini_write_response(relay_translation_t *translation,
         return translation->error.code;
     }
     RELAY_PUT(out, ",\"usageMetadata\":");
-    relay_gemini_put_usage(out, &response->usage);
+    relay_gemini_put_usage(translation, out, &response->usage);
     RELAY_PUT(out, ",\"modelVersion\":");
     relay_codec_put_string(out, response->model);
     RELAY_PUT(out, ",\"responseId\":\"");

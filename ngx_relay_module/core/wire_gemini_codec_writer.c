@@ -345,7 +345,7 @@ static void put_end(relay_writer_t *writer, relay_buf_t *out, const relay_usage_
     relay_codec_put_text(out, RELAY_SPAN(",\"finishMessage\":"),
                          relay_span(state->explanation, state->explanation_len));
     RELAY_PUT(out, ",\"index\":0}],\"usageMetadata\":");
-    relay_gemini_put_usage(out, usage);
+    relay_gemini_put_usage(writer->translation, out, usage);
     close_chunk(writer, out);
 }
 

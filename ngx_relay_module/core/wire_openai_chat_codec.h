@@ -84,6 +84,10 @@ void relay_chat_put_detail(relay_buf_t *out, relay_block_kind_t kind, relay_span
 relay_stop_t relay_chat_stop(relay_span_t word);
 relay_span_t relay_chat_stop_word(relay_stop_t reason);
 
+/* ,"service_tier":… of this format and of Responses; what they have no word for is
+ * noted. */
+void relay_openai_put_tier(relay_translation_t *translation, relay_buf_t *out, relay_tier_t tier);
+
 void relay_chat_put_usage(relay_buf_t *out, const relay_usage_t *usage);
 
 /* What an entry of annotations in a stream says; false if it is none of the web. */

@@ -249,7 +249,7 @@ static void read_head(reading_t *reading, const relay_json_node_t *nodes,
     response->origin = &relay_codec_openai_chat;
     response->id = relay_json_content(reading->tree, nodes[A_ID]);
     response->model = relay_json_content(reading->tree, nodes[A_MODEL]);
-    response->service_tier = relay_json_content(reading->tree, nodes[A_TIER]);
+    relay_wire_tier(relay_json_content(reading->tree, nodes[A_TIER]), &response->usage.tier);
     relay_json_uint(relay_json_value(reading->tree, nodes[A_CREATED]), &response->created_s);
     relay_json_pick(reading->tree, nodes[A_GROQ], keys, 1, &nested);
     relay_openai_usage(relay_json_value(reading->tree, nested), &response->usage);
@@ -567,9 +567,7 @@ relay_error_code_t relay_chat_write_response(relay_translation_t *translation,
     }
     RELAY_PUT(out, "],\"usage\":");
     relay_chat_put_usage(out, &response->usage);
-    if (relay_codec_own(response->origin, &relay_codec_openai_chat)) {
-        relay_codec_put_text(out, RELAY_SPAN(",\"service_tier\":"), response->service_tier);
-    }
+    relay_openai_put_tier(translation, out, response->usage.tier);
     RELAY_PUT(out, "}");
     return translation->error.code;
 }

@@ -280,6 +280,23 @@ relay_span_t relay_chat_stop_word(relay_stop_t reason)
 
 /* ---- usage --------------------------------------------------------------- */
 
+void relay_openai_put_tier(relay_translation_t *translation, relay_buf_t *out, relay_tier_t tier)
+{
+    static const relay_span_t words[] = {
+        [RELAY_TIER_UNKNOWN] = RELAY_SPAN_INIT(""),
+        [RELAY_TIER_STANDARD] = RELAY_SPAN_INIT("default"),
+        [RELAY_TIER_FLEX] = RELAY_SPAN_INIT("flex"),
+        [RELAY_TIER_PRIORITY] = RELAY_SPAN_INIT("priority"),
+        [RELAY_TIER_RESERVED] = RELAY_SPAN_INIT("scale"),
+        [RELAY_TIER_BATCH] = RELAY_SPAN_INIT(""),
+    };
+
+    if (tier == RELAY_TIER_BATCH) {
+        relay_codec_drop_name(translation, RELAY_SPAN("service_tier"));
+    }
+    relay_codec_put_text(out, RELAY_SPAN(",\"service_tier\":"), words[tier]);
+}
+
 void relay_chat_put_usage(relay_buf_t *out, const relay_usage_t *usage)
 {
     RELAY_PUT(out, "{\"prompt_tokens\":");

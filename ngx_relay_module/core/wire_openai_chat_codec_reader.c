@@ -695,11 +695,11 @@ static void start(relay_reader_t *reader, const relay_json_value_t *data)
     relay_stream_event_t event = {.kind = RELAY_STREAM_START,
                                   .id = relay_wire_inner(data[K_ID]),
                                   .model = relay_wire_inner(data[K_MODEL]),
-                                  .service_tier = relay_wire_inner(data[K_TIER]),
                                   .usage = &reader->usage};
 
     if (relay_wire_says(data[K_CHOICES]) || data[K_USAGE].type == RELAY_JSON_OBJECT) {
         reader->started = true;
+        relay_wire_tier(relay_wire_inner(data[K_TIER]), &reader->usage.tier);
         relay_json_uint(data[K_CREATED], &event.created_s);
         emit(reader, &event);
     }

@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
     uint16_t head_len;
     uint16_t tools;
+    bool tiered; /* the head tells the tier */
     choice_t choices[RELAY_STREAM_CHOICES_MAX];
     tool_t tool[TOOLS_MAX];
     uint8_t head[HEAD_MAX]; /* what every chunk begins with */
@@ -59,7 +60,12 @@ static void make_head(relay_writer_t *writer, const relay_stream_event_t *event)
     relay_buf_put(&head, short_model                     ? event->model
                          : translation->model.len <= 256 ? translation->model
                                                          : relay_span(NULL, 0));
-    RELAY_PUT(&head, "\",\"choices\":[");
+    RELAY_PUT(&head, "\"");
+    state->tiered = event->usage != NULL && event->usage->tier != RELAY_TIER_UNKNOWN;
+    if (state->tiered) {
+        relay_openai_put_tier(writer->translation, &head, event->usage->tier);
+    }
+    RELAY_PUT(&head, ",\"choices\":[");
     state->head_len = (uint16_t)relay_buf_span(&head).len;
 }
 
@@ -429,6 +435,9 @@ static void put_end(relay_writer_t *writer, relay_buf_t *out, const relay_usage_
         put_head(writer, out);
         RELAY_PUT(out, "],\"usage\":");
         relay_chat_put_usage(out, usage);
+        if (!state_of(writer)->tiered) {
+            relay_openai_put_tier(writer->translation, out, usage->tier);
+        }
         RELAY_PUT(out, "}\n\n");
     }
     RELAY_PUT(out, "data: [DONE]\n\n");

@@ -4,6 +4,7 @@
  */
 
 #include "wire_openai.h"
+#include "wire_openai_chat_codec.h"
 #include "wire_openai_responses_codec.h"
 #include "wire_support.h"
 
@@ -170,7 +171,7 @@ static bool read_head(reading_t *reading, const relay_json_node_t *nodes,
     response->origin = &relay_codec_openai_responses;
     response->id = relay_json_content(tree, nodes[A_ID]);
     response->model = relay_json_content(tree, nodes[A_MODEL]);
-    response->service_tier = relay_json_content(tree, nodes[A_TIER]);
+    relay_wire_tier(relay_json_content(tree, nodes[A_TIER]), &response->usage.tier);
     response->choices = reading->choice;
     relay_json_uint(relay_json_value(tree, nodes[A_CREATED]), &response->created_s);
     relay_openai_usage(relay_json_value(tree, nodes[A_USAGE]), &response->usage);
@@ -423,6 +424,7 @@ static void put_end(writing_t *writing, const relay_ending_t *ending)
         RELAY_PUT(out, ",\"error\":null,\"incomplete_details\":null,\"usage\":");
     }
     relay_responses_put_usage(out, &writing->response->usage);
+    relay_openai_put_tier(writing->translation, out, writing->response->usage.tier);
 }
 
 /* Items and members as they came. */

@@ -501,7 +501,6 @@ static void start(relay_reader_t *reader, const relay_json_value_t *response)
     relay_stream_event_t event = {.kind = RELAY_STREAM_START,
                                   .id = relay_wire_inner(response[R_ID]),
                                   .model = relay_wire_inner(response[R_MODEL]),
-                                  .service_tier = relay_wire_inner(response[R_TIER]),
                                   .usage = &reader->usage};
 
     if (!reader->started) {
@@ -526,10 +525,12 @@ static void read_output(relay_reader_t *reader, relay_json_value_t output)
     }
 }
 
-static void put_usage(relay_reader_t *reader, relay_json_value_t usage)
+/* The tier is known at the end: before, it is the one that was asked for. */
+static void put_usage(relay_reader_t *reader, relay_json_value_t usage, relay_json_value_t tier)
 {
     relay_stream_event_t event = {.kind = RELAY_STREAM_USAGE, .usage = &reader->usage};
 
+    relay_wire_tier(relay_wire_inner(tier), &reader->usage.tier);
     if (usage.type == RELAY_JSON_OBJECT) {
         relay_openai_usage(usage, &reader->usage);
         emit(reader, &event);
@@ -558,7 +559,7 @@ static void complete(relay_reader_t *reader, const relay_json_value_t *response,
     finish.ending.reason = relay_responses_stop(status, relay_wire_inner(reason), state->calls);
     reader->finished = true;
     emit(reader, &finish);
-    put_usage(reader, response[R_USAGE]);
+    put_usage(reader, response[R_USAGE], response[R_TIER]);
     reader->over = true;
     emit(reader, &end);
 }

@@ -11,6 +11,7 @@
  */
 
 #include "wire_openai.h"
+#include "wire_openai_chat_codec.h"
 #include "wire_openai_responses_codec_item.h"
 #include "wire_support.h"
 
@@ -527,6 +528,7 @@ static void put_end(relay_writer_t *writer, relay_buf_t *out, const relay_usage_
     relay_buf_put(out, relay_responses_kept_items(writer));
     RELAY_PUT(out, "],\"usage\":");
     relay_responses_put_usage(out, usage);
+    relay_openai_put_tier(writer->translation, out, usage->tier);
     RELAY_PUT(out, "}}\n\n");
 }
 

@@ -107,6 +107,33 @@ bool relay_wire_says(relay_json_value_t value)
     }
 }
 
+void relay_wire_tier(relay_span_t word, relay_tier_t *tier)
+{
+    static const struct {
+        relay_span_t word;
+        relay_tier_t tier;
+    } words[] = {
+        {RELAY_SPAN_INIT("default"), RELAY_TIER_STANDARD},
+        {RELAY_SPAN_INIT("standard"), RELAY_TIER_STANDARD},
+        {RELAY_SPAN_INIT("ON_DEMAND"), RELAY_TIER_STANDARD},
+        {RELAY_SPAN_INIT("flex"), RELAY_TIER_FLEX},
+        {RELAY_SPAN_INIT("ON_DEMAND_FLEX"), RELAY_TIER_FLEX},
+        {RELAY_SPAN_INIT("priority"), RELAY_TIER_PRIORITY},
+        {RELAY_SPAN_INIT("ON_DEMAND_PRIORITY"), RELAY_TIER_PRIORITY},
+        {RELAY_SPAN_INIT("scale"), RELAY_TIER_RESERVED},
+        {RELAY_SPAN_INIT("reserved"), RELAY_TIER_RESERVED},
+        {RELAY_SPAN_INIT("PROVISIONED_THROUGHPUT"), RELAY_TIER_RESERVED},
+        {RELAY_SPAN_INIT("batch"), RELAY_TIER_BATCH},
+    };
+
+    for (size_t i = 0; word.len != 0 && i < sizeof(words) / sizeof(words[0]); i++) {
+        if (relay_span_eq(word, words[i].word)) {
+            *tier = words[i].tier;
+            return;
+        }
+    }
+}
+
 bool relay_wire_copy(relay_json_value_t value, char *out, size_t size)
 {
     relay_buf_t text = relay_buf(out, size - 1);

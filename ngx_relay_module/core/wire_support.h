@@ -45,6 +45,9 @@ void relay_wire_copy_once(relay_json_value_t value, char *out, size_t size);
 /* The text of a string value as written, without quotes; empty for other types. */
 relay_span_t relay_wire_inner(relay_json_value_t value);
 
+/* The tier of service that the word of any format means; *tier stays if it means none. */
+void relay_wire_tier(relay_span_t word, relay_tier_t *tier);
+
 /* A token counter: an integer up to 2^48. Others are not believed. */
 bool relay_wire_count(relay_json_value_t value, uint64_t *number);
 

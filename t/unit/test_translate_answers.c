@@ -600,6 +600,156 @@ static void thinking_of_others_is_noted_for_callers_of_messages(void **state)
     }
 }
 
+/* ---- tiers of service, lifetimes of what is cached ---------------------------------- */
+
+/* A tier in the words of the upstreams: whole answers, with "Hi" in them. */
+#define CHAT_TIER(word)                                                                            \
+    "{'choices':[{'message':{'content':'Hi'},'finish_reason':'stop'}],'service_tier':'" word "'}"
+#define RESPONSES_TIER(word)                                                                       \
+    "{'status':'completed','output':[{'type':'message','content':[{'type':'output_text','text':"   \
+    "'Hi'}]}],'service_tier':'" word "'}"
+#define MESSAGES_TIER(word)                                                                        \
+    "{'content':[{'type':'text','text':'Hi'}],'usage':{'input_tokens':1,'service_tier':'" word "'" \
+    "}"                                                                                            \
+    "}"
+#define GEMINI_TIER(word)                                                                          \
+    "{'candidates':[{'content':{'parts':[{'text':'Hi'}]}}],'usageMetadata':{'trafficType':'" word  \
+    "'}}"
+#define CONVERSE_TIER(word)                                                                        \
+    "{'output':{'message':{'content':[{'text':'Hi'}]}},'serviceTier':{'type':'" word "'}}"
+
+static void a_tier_is_told_in_the_callers_word(void **state)
+{
+    static const struct {
+        const char *upstream, *caller, *body, *part, *notes;
+    } cases[] = {
+        {CHAT, CHAT, CHAT_TIER("flex"), "},'service_tier':'flex'}", ""},
+        {CHAT, RESPONSES, CHAT_TIER("scale"), "},'service_tier':'scale'}", ""},
+        {CHAT, MESSAGES, CHAT_TIER("default"), "},'service_tier':'standard'}}", ""},
+        {CHAT, MESSAGES, CHAT_TIER("flex"), "{'thinking_tokens':0}}}", "usage.service_tier"},
+        {CHAT, GEMINI, CHAT_TIER("flex"), "'trafficType':'ON_DEMAND_FLEX'}", ""},
+        {CHAT, GEMINI, CHAT_TIER("auto"), "'totalTokenCount':0}", ""},
+        {RESPONSES, CHAT, RESPONSES_TIER("priority"), "},'service_tier':'priority'}", ""},
+        {RESPONSES, MESSAGES, RESPONSES_TIER("priority"), "},'service_tier':'priority'}}", ""},
+        {MESSAGES, MESSAGES, MESSAGES_TIER("standard"), "},'service_tier':'standard'}}", ""},
+        {MESSAGES, CHAT, MESSAGES_TIER("standard"), "},'service_tier':'default'}", ""},
+        {MESSAGES, RESPONSES, MESSAGES_TIER("priority"), "},'service_tier':'priority'}", ""},
+        {MESSAGES, CHAT, MESSAGES_TIER("batch"), "'reasoning_tokens':0}}}", "service_tier"},
+        {MESSAGES, GEMINI, MESSAGES_TIER("batch"), "'totalTokenCount':1}",
+         "usageMetadata.trafficType"},
+        {GEMINI, CHAT, GEMINI_TIER("PROVISIONED_THROUGHPUT"), "},'service_tier':'scale'}", ""},
+        {GEMINI, MESSAGES, GEMINI_TIER("ON_DEMAND_PRIORITY"), "},'service_tier':'priority'}}", ""},
+        {CONVERSE, CHAT, CONVERSE_TIER("reserved"), "},'service_tier':'scale'}", ""},
+        {CONVERSE, MESSAGES, CONVERSE_TIER("default"), "},'service_tier':'standard'}}", ""},
+        {CONVERSE, GEMINI, CONVERSE_TIER("priority"), "'trafficType':'ON_DEMAND_PRIORITY'}", ""},
+    };
+    translate_t run;
+    relay_span_t out;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        translate_open(&run, cases[i].caller, cases[i].upstream);
+        assert_int_equal(relay_translate_response(&run.translation,
+                                                  relay_wire_cstring(json(cases[i].body)), &out),
+                         RELAY_ERR_NONE);
+        translate_has(out, json(cases[i].part));
+        translate_notes(&run.translation, cases[i].notes);
+        translate_close(&run);
+    }
+}
+
+#define CONVERSE_CACHED                                                                            \
+    "'usage':{'inputTokens':1,'outputTokens':2,'cacheWriteInputTokens':10,'cacheDetails':"         \
+    "[{'ttl':'5m','inputTokens':6},{'ttl':'1h','inputTokens':4}]}"
+
+/* A tier that is told at first is in every chunk, one that is told last with the usage. */
+static void a_stream_tells_its_tier(void **state)
+{
+    static const char chat[] =
+        DATA("'service_tier':'priority','choices':[{'index':0,'delta':{'content':'Hi'}}]")
+            DATA("'choices':[{'index':0,'delta':{},'finish_reason':'stop'}]") "data: [DONE]\n\n";
+    static const char responses[] =
+        EVENT("response.created", ",'response':{'id':'resp_1','service_tier':'auto'}")
+            EVENT("response.output_text.delta", ",'output_index':0,'delta':'Hi'")
+                EVENT("response.completed",
+                      ",'response':{'status':'completed','service_tier':'priority','usage':{}}");
+    static const char converse[] = AWS("messageStart", "'role':'assistant'")
+        AWS("contentBlockDelta", "'contentBlockIndex':0,'delta':{'text':'Hi'}")
+            AWS("messageStop", "'stopReason':'end_turn'")
+                AWS("metadata", CONVERSE_CACHED ",'serviceTier':{'type':'priority'}");
+    stream_check_t check;
+    translate_stream_t out;
+    translate_t run;
+
+    (void)state;
+    STREAM_HAS(CHAT, CHAT, chat, "'model':'','service_tier':'priority','choices':[{'index':0,");
+    STREAM_HAS(CHAT, RESPONSES, chat, "},'service_tier':'priority'}}");
+    STREAM_HAS(CHAT, MESSAGES, chat, "'service_tier':'priority'}}}\n\n",
+               "'service_tier':'priority'}}\n\nevent: message_stop");
+    STREAM_HAS(RESPONSES, GEMINI, responses, "'trafficType':'ON_DEMAND_PRIORITY'}");
+    STREAM_HAS(CONVERSE, RESPONSES, converse, "},'service_tier':'priority'}}");
+    translate_open(&run, CHAT, CONVERSE);
+    run.translation.usage_wanted = true;
+    out = translate_stream(&run.translation, json(converse), &check);
+    translate_has(relay_buf_span(&out.output.buf),
+                  json("'completion_tokens_details':{'reasoning_tokens':0}},'service_tier':"
+                       "'priority'}\n\ndata: [DONE]"));
+    free(out.output.buf.base);
+    translate_close(&run);
+}
+
+#define LIFETIMES "'cache_creation':{'ephemeral_5m_input_tokens':6,'ephemeral_1h_input_tokens':4}"
+
+/* C4: the two lifetimes have two prices. */
+static void c4_lifetimes_of_what_is_cached(void **state)
+{
+    static const char converse[] = AWS("messageStart", "'role':'assistant'")
+        AWS("contentBlockDelta", "'contentBlockIndex':0,'delta':{'text':'Hi'}")
+            AWS("messageStop", "'stopReason':'end_turn'") AWS("metadata", CONVERSE_CACHED);
+    static const char messages[] =
+        EVENT("message_start", ",'message':{'usage':{'input_tokens':1,"
+                               "'cache_creation_input_tokens':10," LIFETIMES "}}")
+            EVENT("content_block_start", ",'index':0,'content_block':{'type':'text','text':'Hi'}")
+                EVENT("message_delta",
+                      ",'delta':{'stop_reason':'end_turn'},'usage':{'output_tokens':2}")
+                    EVENT("message_stop", "");
+    stream_check_t check;
+    translate_stream_t out;
+    translate_t run;
+
+    (void)state;
+    translate_open(&run, MESSAGES, CONVERSE);
+    out = translate_stream(&run.translation, json(converse), &check);
+    assert_int_equal(out.usage.cache_write_1h_tokens, 4);
+    translate_has(relay_buf_span(&out.output.buf),
+                  json("'usage':{'input_tokens':1,'cache_creation_input_tokens':10,"));
+    translate_has(relay_buf_span(&out.output.buf), json(LIFETIMES "}}\n\nevent: message_stop"));
+    free(out.output.buf.base);
+    translate_close(&run);
+    STREAM_HAS(MESSAGES, MESSAGES, messages, LIFETIMES "}}}\n\nevent: content_block_start",
+               LIFETIMES "}}\n\nevent: message_stop");
+}
+
+/* A provider that tells one number alone has not told how long it lasts. */
+static void lifetimes_that_are_not_told_are_not_made_up(void **state)
+{
+    translate_t run;
+    relay_span_t out;
+
+    (void)state;
+    translate_open(&run, MESSAGES, CHAT);
+    assert_int_equal(relay_translate_response(
+                         &run.translation,
+                         relay_wire_cstring(json(
+                             "{'choices':[{'message':{'content':'Hi'}}],'usage':{'prompt_tokens':9,"
+                             "'prompt_tokens_details':{'cache_write_tokens':4}}}")),
+                         &out),
+                     RELAY_ERR_NONE);
+    translate_has(out, "\"cache_creation_input_tokens\":4");
+    has_not(out, "\"cache_creation\"");
+    translate_close(&run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -612,6 +762,10 @@ int main(void)
         cmocka_unit_test(s25_logprobs_of_a_stream_of_chat),
         cmocka_unit_test(lists_of_logprobs_that_are_none),
         cmocka_unit_test(thinking_of_others_is_noted_for_callers_of_messages),
+        cmocka_unit_test(a_tier_is_told_in_the_callers_word),
+        cmocka_unit_test(a_stream_tells_its_tier),
+        cmocka_unit_test(c4_lifetimes_of_what_is_cached),
+        cmocka_unit_test(lifetimes_that_are_not_told_are_not_made_up),
         cmocka_unit_test(images_of_a_whole_answer),
         cmocka_unit_test(images_of_a_stream),
         cmocka_unit_test(an_image_that_a_caller_cannot_have_is_noted),
