@@ -114,7 +114,7 @@ static relay_block_t *last_text(relay_block_t *block)
     relay_block_t *last = NULL;
 
     for (; block != NULL; block = block->next) {
-        last = block->kind == RELAY_BLOCK_TEXT ? block : last;
+        last = block->kind == RELAY_BLOCK_TEXT && block->text.len != 0 ? block : last;
     }
     return last;
 }
@@ -365,6 +365,8 @@ typedef struct {
     bool own;
     bool any; /* a part is out */
     size_t calls;
+    const relay_block_t *seal;   /* the signature of a text, if it goes with that; */
+    const relay_block_t *sealed; /* the text */
 } writing_t;
 
 static void separate(writing_t *writing)
@@ -431,6 +433,35 @@ static void put_call(writing_t *writing, const relay_call_t *call)
     writing->calls++;
 }
 
+/* The signature of a text was read apart from it. It was on the last part of the turn:
+ * so it goes on the last text of the candidate, if there is any. */
+static void find_seal(writing_t *writing, const relay_choice_t *choice)
+{
+    const relay_block_t *block = choice->blocks;
+
+    while (block != NULL && !(block->kind == RELAY_BLOCK_REDACTED &&
+                              relay_span_eq(block->signer, RELAY_GEMINI_SIGNER))) {
+        block = block->next;
+    }
+    writing->sealed = block != NULL ? last_text(choice->blocks) : NULL;
+    writing->seal = writing->sealed != NULL ? block : NULL;
+}
+
+static void put_text(writing_t *writing, const relay_block_t *block)
+{
+    if (block->text.len == 0) {
+        return;
+    }
+    separate(writing);
+    RELAY_PUT(writing->out, "{\"text\":");
+    relay_codec_put_string(writing->out, block->text);
+    if (block == writing->sealed) {
+        relay_codec_put_text(writing->out, RELAY_SPAN(",\"thoughtSignature\":"),
+                             writing->seal->text);
+    }
+    RELAY_PUT(writing->out, "}");
+}
+
 static void put_block(writing_t *writing, const relay_block_t *block)
 {
     if (writing->own) {
@@ -441,19 +472,18 @@ static void put_block(writing_t *writing, const relay_block_t *block)
     switch (block->kind) {
     case RELAY_BLOCK_TEXT:
     case RELAY_BLOCK_REFUSAL:
-        if (block->text.len != 0) {
-            separate(writing);
-            RELAY_PUT(writing->out, "{\"text\":");
-            relay_codec_put_string(writing->out, block->text);
-            RELAY_PUT(writing->out, "}");
-        }
+        put_text(writing, block);
         break;
     case RELAY_BLOCK_TOOL_CALL:
         put_call(writing, &block->call);
         break;
     case RELAY_BLOCK_THINKING:
-    case RELAY_BLOCK_REDACTED:
         put_thought(writing, block);
+        break;
+    case RELAY_BLOCK_REDACTED:
+        if (block != writing->seal) {
+            put_thought(writing, block);
+        }
         break;
     case RELAY_BLOCK_IMAGE:
         separate(writing);
@@ -510,6 +540,7 @@ static relay_stop_t reason_of(const relay_choice_t *choice)
 static void put_parts(writing_t *writing, const relay_choice_t *choice)
 {
     writing->any = false;
+    find_seal(writing, choice);
     RELAY_PUT(writing->out, "\"content\":{\"role\":\"model\",\"parts\":[");
     for (const relay_block_t *block = choice->blocks; block != NULL; block = block->next) {
         put_block(writing, block);

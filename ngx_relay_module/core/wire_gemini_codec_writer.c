@@ -9,8 +9,8 @@
 #include "wire_gemini.h"
 #include "wire_gemini_codec.h"
 
-/* A thought held back goes out with the next event, within RELAY_EVENT_ROOM: six times
- * its text and two chunks. */
+/* A thought held back goes out with the next event, within RELAY_EVENT_ROOM: its text
+ * and, with what the event itself is, three chunks. */
 enum { TAIL_MAX = 640, EXPLANATION_MAX = 1024, HELD_MAX = 256 };
 
 typedef struct {
@@ -144,8 +144,25 @@ static void put_held(relay_writer_t *writer, relay_buf_t *out, relay_span_t sign
     }
 }
 
+/* The end of the text waits; what is in front of it goes out. */
+static void hold(relay_writer_t *writer, relay_buf_t *out, relay_span_t text)
+{
+    state_t *state = state_of(writer);
+    size_t at = text.len > HELD_MAX ? relay_codec_boundary(text, text.len - HELD_MAX) : 0;
+
+    if (at != 0) {
+        put_thought(writer, out, relay_span(text.base, at), relay_span(NULL, 0),
+                    relay_span(NULL, 0));
+        text = relay_span_from(text, at);
+    }
+    if (text.len != 0) {
+        memcpy(state->held, text.base, text.len);
+        state->held_len = (uint16_t)text.len;
+    }
+}
+
 /* Some clients drop a thought without text, and its signature with it: so the last
- * piece waits for that, unless it is a long one. */
+ * piece waits for that. */
 static void take_thought(relay_writer_t *writer, relay_buf_t *out,
                          const relay_stream_event_t *event)
 {
@@ -159,15 +176,15 @@ static void take_thought(relay_writer_t *writer, relay_buf_t *out,
         return;
     }
     put_held(writer, out, relay_span(NULL, 0), relay_span(NULL, 0));
-    if (event->signature.len == 0 && text.len != 0 && text.len <= HELD_MAX) {
-        memcpy(state->held, text.base, text.len);
-        state->held_len = (uint16_t)text.len;
-        return;
+    if (event->signature.len == 0 && text.len != 0) {
+        hold(writer, out, text);
+    } else {
+        put_thought(writer, out, text, event->signer, event->signature);
     }
-    put_thought(writer, out, text, event->signer, event->signature);
 }
 
-/* What only its provider can read: the signature of a text, or a sealed thought. */
+/* What only its provider can read: the signature of a text, which its provider sends in
+ * an empty one, too, where it comes late; or a sealed thought. */
 static void put_redacted(relay_writer_t *writer, relay_buf_t *out,
                          const relay_stream_event_t *event)
 {

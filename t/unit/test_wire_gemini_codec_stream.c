@@ -429,8 +429,9 @@ static void signed_thinking_is_sealed(void **state)
     TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN    \
         TEN TEN TEN
 
-/* Only a short piece of a thought waits for its signature; none is lost, none comes late. */
-static void a_long_thought_does_not_wait(void **state)
+/* The end of a thought waits for its signature, however long its last piece is: a client
+ * drops a part without text, and the signature with it. */
+static void s15_the_signature_of_a_long_thought_is_with_text(void **state)
 {
     translate_t run;
     gemini_check_t check;
@@ -451,12 +452,47 @@ static void a_long_thought_does_not_wait(void **state)
     assert_true(check.errored);
     translate_gather(&out, "{\"text\":\"", text, sizeof(text));
     assert_string_equal(text, "a" LONG_PIECE);
-    assert_true(has(&out, "{\"text\":\"\",\"thought\":true,\"thoughtSignature\":\"cmVs"));
+    assert_true(has(&out, "{\"text\":\"0123\",\"thought\":true}"));
+    assert_true(has(&out, "789\",\"thought\":true,\"thoughtSignature\":\"cmVs"));
+    assert_false(has(&out, "{\"text\":\"\",\"thought\":true"));
     done(&run, &out);
     out = for_gemini(&run, CHAT, DELTA("\"reasoning_content\":\"why\""), &check);
     assert_true(check.errored);
     assert_true(has(&out, "{\"text\":\"why\",\"thought\":true}"));
     done(&run, &out);
+}
+
+/* It is cut in front of a character: one that is an escape, or of many bytes. */
+static void a_long_thought_is_cut_between_characters(void **state)
+{
+    static const char *const starts[] = {"", "a", "ab", "abc", "abcd", "abcde"};
+    static const char *const fills[] = {"\xe6\xbc\xa2", "\\n", "\\u6f22", "\\ud83d\\ude42"};
+    char piece[1024], stream[2048], want[1024], got[1024];
+
+    (void)state;
+    for (size_t i = 0; i < 24; i++) {
+        relay_buf_t plain = relay_buf(want, sizeof(want) - 1);
+        translate_stream_t out;
+        gemini_check_t check;
+        translate_t run;
+        relay_buf_t out_piece = relay_buf(piece, sizeof(piece) - 1);
+        relay_buf_put(&out_piece, relay_wire_cstring(starts[i % 6]));
+        while (out_piece.len < 400) {
+            relay_buf_put(&out_piece, relay_wire_cstring(fills[i / 6]));
+        }
+        piece[out_piece.len] = '\0';
+        snprintf(stream, sizeof(stream),
+                 "data: {\"choices\":[{\"index\":0,\"delta\":{"
+                 "\"reasoning_content\":\"%s\"}}]}\n\n" DELTA("\"content\":\"x\""),
+                 piece);
+        out = for_gemini(&run, CHAT, stream, &check);
+        relay_json_decode_content(relay_wire_cstring(piece), &plain);
+        RELAY_PUT(&plain, "x");
+        want[relay_buf_span(&plain).len] = '\0';
+        translate_gather(&out, "{\"text\":\"", got, sizeof(got));
+        assert_string_equal(got, want);
+        done(&run, &out);
+    }
 }
 
 static void a_cut_stream_ends_with_an_error(void **state)
@@ -473,6 +509,61 @@ static void a_cut_stream_ends_with_an_error(void **state)
     assert_true(check.errored);
     assert_int_equal(check.calls, 0);
     done(&run, &out);
+}
+
+#define SEALED                                                                                     \
+    "\"reasoning_details\":[{\"type\":\"reasoning.encrypted\",\"data\":\"c2ln\","                  \
+    "\"format\":\"google-gemini-v1\"}]"
+
+/* Whole, it is where its provider puts it; in a stream it comes behind the text. */
+static void s15_the_signature_of_a_text_is_shown(void **state)
+{
+    translate_stream_t out;
+    gemini_check_t check;
+    translate_t run;
+    relay_span_t whole;
+
+    (void)state;
+    translate_open(&run, GEMINI, CHAT);
+    assert_int_equal(
+        relay_translate_response(&run.translation,
+                                 RELAY_SPAN("{\"choices\":[{\"message\":{\"content\":\"Hi\"," SEALED
+                                            "},\"finish_reason\":\"stop\"}]}"),
+                                 &whole),
+        RELAY_ERR_NONE);
+    translate_has(whole, "\"parts\":[{\"text\":\"Hi\",\"thoughtSignature\":\"c2ln\"}]");
+    translate_close(&run);
+    out = for_gemini(&run, CHAT, DELTA("\"content\":\"Hi\"") DELTA(SEALED), &check);
+    assert_true(has(&out, "\"parts\":[{\"text\":\"\",\"thoughtSignature\":\"c2ln\"}]"));
+    done(&run, &out);
+}
+
+/* Out of its provider, through a client of another format, and in again. */
+static void s15_the_signature_of_a_text_survives_a_client(void **state)
+{
+    translate_t run;
+    stream_check_t check;
+    relay_span_t request;
+    translate_stream_t out = stream(
+        &run, CHAT,
+        PARTS("{\"text\":\"Hi\"}") FINISH("{\"text\":\"\",\"thoughtSignature\":\"c2ln\"}", "STOP"),
+        &check);
+
+    (void)state;
+    assert_true(has(&out, "\"reasoning_details\":[{\"type\":\"reasoning.encrypted\",\"data\":"
+                          "\"c2ln\",\"format\":\"google-gemini-v1\""));
+    done(&run, &out);
+    translate_open(&run, CHAT, GEMINI);
+    assert_int_equal(
+        relay_translate_request(
+            &run.translation,
+            RELAY_SPAN("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"},"
+                       "{\"role\":\"assistant\",\"content\":\"Hi\"," SEALED
+                       "},{\"role\":\"user\",\"content\":\"r\"}]}"),
+            &request),
+        RELAY_ERR_NONE);
+    translate_has(request, "{\"text\":\"Hi\",\"thoughtSignature\":\"c2ln\"}");
+    translate_close(&run);
 }
 
 /* Arguments that are longer than what may be kept are no answer. */
@@ -534,7 +625,10 @@ int main(void)
         cmocka_unit_test(a_blocked_prompt_is_a_refusal),
         cmocka_unit_test(fragments_of_calls_are_put_together),
         cmocka_unit_test(signed_thinking_is_sealed),
-        cmocka_unit_test(a_long_thought_does_not_wait),
+        cmocka_unit_test(s15_the_signature_of_a_long_thought_is_with_text),
+        cmocka_unit_test(a_long_thought_is_cut_between_characters),
+        cmocka_unit_test(s15_the_signature_of_a_text_is_shown),
+        cmocka_unit_test(s15_the_signature_of_a_text_survives_a_client),
         cmocka_unit_test(a_cut_stream_ends_with_an_error),
         cmocka_unit_test(a_call_that_is_too_long_is_a_failure),
         cmocka_unit_test(a_stream_to_the_same_format_keeps_its_signatures),
