@@ -193,6 +193,11 @@ all_found('rules for base URLs',
     ['hosts/zone.json', qr/(?<=zone.example\/v1",\n)( *"formats")/, qq(      "base_url_for": {"land": {"x": "https://x.example"}},\n\$1), 'base_url_for.land: the host has no such variable'],
 );
 
+all_found('rules for thinking',
+    ['models/other.json', qr/(?<="other\/one"\],\n) *"facts": \{\n( *"type")/, qq(      "refuses": ["reasoning"],\n      "thinking": "effort",\n      "facts": {\n\$1),
+     'thinking: of a model that refuses to be told to think'],
+);
+
 all_found('schema of what requests depend on',
     ['hosts/zone.json', qr/"top_k": true/, '"top_k": 1', 'Expected boolean'],
     ['hosts/zone.json', qr/("dialect": \{"openai-chat": \{)"store"/, '$1"top_k"', 'Properties not allowed: top_k'],

@@ -161,7 +161,8 @@ sub refused_fields {
         ($cannot->('parallel_tools') ? 'parallel_tools' : ()),
         ($cannot->('temperature') ? qw(temperature top_k top_p) : ()),
         ($cannot->('temperature') && $can->{reasoning} && $model->{owned_by} eq 'openai'
-            ? qw(frequency_penalty logit_bias logprobs presence_penalty stop) : ());
+            ? qw(frequency_penalty logit_bias logprobs presence_penalty stop) : ()),
+        ($can->{reasoning} && $model->{owned_by} eq 'xai' ? qw(frequency_penalty presence_penalty stop) : ());
 }
 
 sub refuses {
@@ -169,6 +170,9 @@ sub refuses {
     my %listed = map { $_ => 1 } @{$model->{refuses} // []};
 
     my @missing = grep { !$listed{$_} } refused_fields($model);
+
+    $self->fault($file, "$at.thinking", 'of a model that refuses to be told to think')
+        if defined $model->{thinking} && $listed{reasoning};
 
     $self->fault($file, "$at.refuses", "without @missing, but facts.capabilities say so") if @missing;
     return;
