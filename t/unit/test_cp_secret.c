@@ -29,10 +29,14 @@ typedef struct {
 } data_key_row_t;
 
 typedef struct {
-    char name[16], sealed[512], version[8], previous[512], previous_version[8];
+    char name[16], sealed[512], version[8], previous[512], previous_version[8], last[512];
 } provider_key_row_t;
 
 enum { ROWS_MAX = 8 };
+
+#define LAST_VERSION SECRET_VERSION_LAST "vault:secret/a#key"
+
+static bool tokens_dropped;
 
 static data_key_row_t data_keys[ROWS_MAX];
 static size_t ndata_keys;
@@ -48,7 +52,7 @@ const database_error_t *session_error(const session_t *session)
 
 static PGresult *table(int columns)
 {
-    PGresAttDesc attributes[8] = {{.name = "c", .columnid = 0}};
+    PGresAttDesc attributes[9] = {{.name = "c", .columnid = 0}};
     PGresult *result = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
 
     for (int i = 0; i < columns; i++) {
@@ -101,7 +105,7 @@ static PGresult *all_data_keys(void)
 
 static PGresult *all_provider_keys(void)
 {
-    PGresult *result = table(7);
+    PGresult *result = table(9);
 
     for (size_t i = 0; i < nprovider_keys; i++) {
         const provider_key_row_t *row = &provider_keys[i];
@@ -112,6 +116,8 @@ static PGresult *all_provider_keys(void)
         set(result, (int)i, ROW_VERSION, row->version);
         set(result, (int)i, ROW_PREVIOUS, row->previous);
         set(result, (int)i, ROW_PREVIOUS_VERSION, row->previous_version);
+        set(result, (int)i, ROW_LAST, row->last);
+        set(result, (int)i, ROW_LAST_VERSION, LAST_VERSION);
     }
     return result;
 }
@@ -157,6 +163,7 @@ static PGresult *update_provider_key(const char *const values[])
 
     snprintf(row->sealed, sizeof(row->sealed), "%s", values[1] != NULL ? values[1] : "");
     snprintf(row->previous, sizeof(row->previous), "%s", values[2] != NULL ? values[2] : "");
+    snprintf(row->last, sizeof(row->last), "%s", values[3] != NULL ? values[3] : "");
     return table(0);
 }
 
@@ -186,6 +193,10 @@ PGresult *session_query(session_t *session, const char *sql, size_t count,
     if (strncmp(sql, "UPDATE data_key SET retired_at", 30) == 0) {
         return retire_data_keys(values);
     }
+    if (strncmp(sql, "DELETE FROM access_token", 24) == 0) {
+        tokens_dropped = true;
+        return table(0);
+    }
     assert_int_equal(strncmp(sql, "UPDATE provider_key SET sealed", 30), 0);
     return update_provider_key(values);
 }
@@ -198,6 +209,7 @@ static int reset(void **state)
 {
     (void)state;
     ndata_keys = nprovider_keys = updated = 0;
+    tokens_dropped = false;
     return 0;
 }
 
@@ -509,7 +521,14 @@ static void test_rotate_data_key(void **state)
     (void)state;
     add_provider_key(secrets, "one", "");
     add_provider_key(secrets, "two", "5");
-    provider_keys[nprovider_keys++] = (provider_key_row_t){.name = "by-reference", .version = "1"};
+    for (size_t i = 0; i < 2; i++) { /* the second one's does not open any more */
+        before.version = i == 0 ? LAST_VERSION : "another";
+        char *last = seal(secrets, &before);
+        provider_keys[nprovider_keys] =
+            (provider_key_row_t){.name = "by-reference", .version = "1"};
+        snprintf(provider_keys[nprovider_keys++].last, sizeof(provider_keys[0].last), "%s", last);
+        free(last);
+    }
     memcpy(first, provider_keys[0].sealed, sizeof(first));
 
     assert_true(secrets_rotate_data_key(secrets, NULL, WORKSPACE, &problem));
@@ -523,6 +542,11 @@ static void test_rotate_data_key(void **state)
     assert_true(opens(secrets, &before, provider_keys[1].previous));
     assert_memory_equal(provider_keys[1].previous, provider_keys[1].sealed, UUID_HEX);
     assert_string_equal(provider_keys[2].sealed, "");
+    before.version = LAST_VERSION;
+    assert_true(opens(secrets, &before, provider_keys[2].last));
+    assert_memory_equal(provider_keys[2].last, provider_keys[1].sealed, UUID_HEX);
+    assert_string_equal(provider_keys[3].last, "");
+    assert_true(tokens_dropped);
     secrets_free(secrets);
 }
 
