@@ -40,7 +40,8 @@ my %mock = map {
     $name => Relay::Mock->new(on => sub {
         my ($req) = @_;
         my $mode = $req->flag('mode') || '';
-        return {status => 429, delay_ms => $req->flag('delay_ms') || 0, body => error_body('openai', 'rate_limit_error', 'Slow down.')} if $mode eq 'limit';
+        if ($mode eq 'limit') { sleep 0.005 while $req->flag('wait') }
+        return {status => 429, body => error_body('openai', 'rate_limit_error', 'Slow down.')} if $mode eq 'limit';
         return 'close' if $mode eq 'stale' && $req->{nth};
         return {body => $mode eq 'long' || $name eq 'embed' ? $long{$name} : $short{$name}, headers => ['x-body-sum', sha256_hex($req->body)]};
     });
@@ -203,10 +204,9 @@ for my $case (
 {
     my ($name, @request) = @$case;
     my $left;
-    for (1 .. 5) {    # the thread may have been free
+    for my $try (1 .. 8) {    # the thread may have been free
         my @blockers = block(8);
-        sleep 0.1;
-        $left = leave(0.05, sub { @blockers }, @request);
+        $left = leave(0.01 * $try, sub { @blockers }, @request);
         last if $left && $left->{status} == 499 && $left->{upstream_addr} eq '';
     }
     is join(' ', @$left{qw(status upstream_addr)}), '499 ', "a caller leaves while a body $name, and no provider is asked";
@@ -216,10 +216,15 @@ for my $case (
 # The first attempt's host fails late: by then the thread is busy.
 my $left;
 mode(chat => 'limit');
-$mock{chat}->flag(delay_ms => 400);
-for (1 .. 5) {
+for my $try (1 .. 8) {
     my $got = @{$mock{chat}->requests(0)};
-    $left = leave(0.6, sub { $mock{chat}->requests($got + 1); block(12) }, chat => chat('late', 2));
+    $mock{chat}->flag(wait => 1);
+    $left = leave(0.03 * $try, sub {
+        $mock{chat}->requests($got + 1);
+        my @blockers = block(12);
+        $mock{chat}->flag(wait => 0);
+        return @blockers;
+    }, chat => chat('late', 2));
     last if $left->{status} == 499 && $left->{attempts} == 2;
 }
 is $left->{status}, 499, 'a caller leaves while a second attempt is written';
@@ -228,10 +233,9 @@ mode(chat => '');
 
 mode(messages => 'long');
 my $hi = $json->encode({model => 'only_messages', messages => [{role => 'user', content => 'Hi'}]});
-for (1 .. 5) {
+for my $try (1 .. 8) {
     my @blockers = block(12);
-    sleep 0.1;
-    $left = leave(0.3, sub { @blockers }, chat => $hi);
+    $left = leave(0.03 * $try, sub { @blockers }, chat => $hi);
     last if $left->{status} == 499 && $left->{thread_us};    # or the answer had not come yet
 }
 is $left->{status}, 499, 'a caller leaves while an answer is translated';

@@ -198,13 +198,15 @@ ngx_http_relay_try_begin(ngx_http_relay_ctx_t *ctx)
 
     ngx_http_relay_set_timers(ctx);
 
+    if (ngx_http_relay_stream_begin(ctx) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (ctx->attempt.late) {
         return ngx_http_relay_late_begin(ctx);
     }
 
-    if (ngx_http_relay_stream_begin(ctx) != NGX_OK
-        || ngx_http_relay_build_request(ctx) != NGX_OK)
-    {
+    if (ngx_http_relay_build_request(ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -107,9 +107,7 @@ ngx_http_relay_late_write(ngx_http_relay_ctx_t *ctx)
 
     u = ctx->request->upstream;
 
-    if (ngx_http_relay_stream_begin(ctx) != NGX_OK
-        || ngx_http_relay_build_request(ctx) != NGX_OK)
-    {
+    if (ngx_http_relay_build_request(ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
