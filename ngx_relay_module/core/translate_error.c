@@ -362,7 +362,9 @@ void relay_failure_settle(relay_translation_t *translation, relay_failure_t *fai
         failure->retry = true;
         break;
     case FAULT_REQUEST:
-        error->status = translation->caller->wire->dialect->status(error);
+        if (error->status == 422 && !translation->caller->wire->dialect->unprocessable) {
+            error->status = 400;
+        }
         break;
     }
 }

@@ -166,6 +166,7 @@ struct relay_dialect_s {
     relay_span_t events_query;      /* "name=value" by which callers ask for a stream as events
                                        where its path would be answered with one JSON list;
                                        empty: there is no such list */
+    bool unprocessable;             /* its vendor has a 422; else a bad request is a 400 */
 
     relay_span_t error_header; /* lower-case header in which its errors are named where
                                   their bodies may not do so, or empty */

@@ -13,7 +13,7 @@
 static unsigned dialect_status(const relay_error_t *error)
 {
     if (error->status != 0) {
-        return error->status == 422 ? 400 : error->status; /* which it does not know */
+        return error->status;
     }
     switch (error->code) {
     case RELAY_ERR_UPSTREAM_KEY:

@@ -143,10 +143,8 @@ static relay_span_t error_name(relay_span_t value, bool *key_refused)
 
 static unsigned dialect_status(const relay_error_t *error)
 {
-    if (error->status != 0) {
-        return error->status == 422 ? 400 : error->status; /* which it does not know */
-    }
-    return relay_error_class_status(relay_error_class(error->code));
+    return error->status != 0 ? error->status
+                              : relay_error_class_status(relay_error_class(error->code));
 }
 
 static relay_span_t exception_of(unsigned status)

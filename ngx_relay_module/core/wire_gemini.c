@@ -10,10 +10,8 @@
 
 static unsigned dialect_status(const relay_error_t *error)
 {
-    if (error->status != 0) {
-        return error->status == 422 ? 400 : error->status; /* which it does not know */
-    }
-    return relay_error_class_status(relay_error_class(error->code));
+    return error->status != 0 ? error->status
+                              : relay_error_class_status(relay_error_class(error->code));
 }
 
 static relay_span_t word_of_status(unsigned status)

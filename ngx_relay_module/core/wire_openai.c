@@ -274,6 +274,7 @@ const relay_dialect_t relay_dialect_openai = {
     .prefix = RELAY_SPAN_INIT("/openai"),
     .marker_header = RELAY_SPAN_INIT(""),
     .request_id_header = RELAY_SPAN_INIT("x-request-id"),
+    .unprocessable = true,
     .status = dialect_status,
     .error = dialect_error,
     .model_list = model_list,

@@ -60,7 +60,7 @@ static void status_and_type_agree(void **state)
         {RELAY_ERR_UPSTREAM_TIMEOUT, 0, 504, "timeout_error"},
         {RELAY_ERR_INTERNAL, 0, 500, "api_error"},
         {RELAY_ERR_UPSTREAM_STATUS, 402, 402, "billing_error"},
-        {RELAY_ERR_UPSTREAM_STATUS, 422, 400, "invalid_request_error"},
+        {RELAY_ERR_UPSTREAM_STATUS, 422, 422, "invalid_request_error"},
         {RELAY_ERR_UPSTREAM_STATUS, 429, 429, "rate_limit_error"},
         {RELAY_ERR_UPSTREAM_STATUS, 529, 529, "overloaded_error"},
     };
