@@ -201,7 +201,7 @@ static void f14_a_torn_event_is_no_event(void **state)
     for (size_t i = 0; i < WHOLE * STORY_CALLERS; i++) {
         relay_span_t story =
             relay_wire_cstring(story_quoted(whole[i / STORY_CALLERS].story, &text));
-        for (size_t len = 1; len < story.len; len += RUNNING_ON_VALGRIND != 0 ? 29 : 1) {
+        for (size_t len = 1; len < story.len; len += 2 * check_cut_step() - 1) {
             translate_stream_t out;
             const char *fault;
             translate_open(&run, story_callers[i % STORY_CALLERS],

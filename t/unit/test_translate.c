@@ -307,7 +307,7 @@ static void many_values_are_read_in_a_second_attempt(void **state)
 #define REFUSED(name) RELAY_REFUSED(RELAY_FIELD_##name)
 
 /* Each field alone, in a format that has it, to the same format and to another. */
-static void what_the_target_refuses_is_left_out(void **state)
+static void r18_what_the_target_refuses_is_left_out(void **state)
 {
     static const struct {
         const char *caller;
@@ -443,7 +443,7 @@ int main(void)
         cmocka_unit_test(a_failure_behind_a_good_status_is_one),
         cmocka_unit_test(errors_keep_status_and_message),
         cmocka_unit_test(many_values_are_read_in_a_second_attempt),
-        cmocka_unit_test(what_the_target_refuses_is_left_out),
+        cmocka_unit_test(r18_what_the_target_refuses_is_left_out),
         cmocka_unit_test(parallel_calls_may_be_refused),
         cmocka_unit_test(no_thinking_is_what_it_does),
         cmocka_unit_test(efforts_become_ones_that_the_target_knows),

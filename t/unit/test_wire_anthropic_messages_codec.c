@@ -21,7 +21,7 @@ static void request(relay_target_t target, const char *body, const char *want, c
 
 /* ---- requests -------------------------------------------------------------- */
 
-static void leading_system_messages_become_the_field(void **state)
+static void r2_leading_system_messages_become_the_field(void **state)
 {
     (void)state;
     request(plain,
@@ -34,7 +34,7 @@ static void leading_system_messages_become_the_field(void **state)
             "");
 }
 
-static void a_later_system_message_keeps_its_place(void **state)
+static void r1_a_later_system_message_keeps_its_place(void **state)
 {
     relay_target_t late = {.flags = RELAY_TARGET_LATE_SYSTEM};
 
@@ -64,7 +64,7 @@ static void the_last_system_message_asks_if_nobody_does(void **state)
     translate_refused(CHAT, MESSAGES, IN("]"), RELAY_ERR_INVALID_FIELD, "messages", "at least one");
 }
 
-static void results_come_first_in_one_turn(void **state)
+static void r3_results_come_first_in_one_turn(void **state)
 {
     (void)state;
     request(plain,
@@ -94,7 +94,7 @@ static void results_come_first_in_one_turn(void **state)
             "changed=messages.tool_calls");
 }
 
-static void blank_text_is_left_out_and_neighbours_merge(void **state)
+static void r5_blank_text_is_left_out_and_neighbours_merge(void **state)
 {
     (void)state;
     request(plain,
@@ -106,7 +106,7 @@ static void blank_text_is_left_out_and_neighbours_merge(void **state)
             "");
 }
 
-static void images_and_documents_become_blocks(void **state)
+static void r12_images_and_documents_become_blocks(void **state)
 {
     (void)state;
     request(plain,
@@ -135,7 +135,7 @@ static void images_and_documents_become_blocks(void **state)
                       RELAY_ERR_INVALID_FIELD, "messages[0].content[0]", "in the request itself");
 }
 
-static void the_grid_of_tool_choices(void **state)
+static void r9_the_grid_of_tool_choices(void **state)
 {
     static const struct {
         const char *in;
@@ -169,7 +169,7 @@ static void the_grid_of_tool_choices(void **state)
     }
 }
 
-static void names_that_do_not_fit_are_replaced_the_same_way_each_time(void **state)
+static void r19_names_that_do_not_fit_are_replaced_the_same_way_each_time(void **state)
 {
     (void)state;
     request(plain,
@@ -185,7 +185,7 @@ static void names_that_do_not_fit_are_replaced_the_same_way_each_time(void **sta
             "");
 }
 
-static void thinking_goes_by_effort_or_budget(void **state)
+static void r8_thinking_goes_by_effort_or_budget(void **state)
 {
     relay_target_t budget = {.flags = RELAY_TARGET_BUDGET},
                    adaptive = {.flags = RELAY_TARGET_ADAPTIVE},
@@ -262,7 +262,7 @@ static void signed_thinking_comes_back(void **state)
             "messages.reasoning_content, messages.reasoning_details");
 }
 
-static void formats_stops_and_limits(void **state)
+static void r7_r17_formats_stops_and_limits(void **state)
 {
     relay_target_t small = {.model = RELAY_SPAN("up/\"m\""), .output_tokens_max = 100};
 
@@ -489,17 +489,17 @@ static void what_only_this_format_knows_is_left_out_of_a_stream(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(leading_system_messages_become_the_field),
-        cmocka_unit_test(a_later_system_message_keeps_its_place),
+        cmocka_unit_test(r2_leading_system_messages_become_the_field),
+        cmocka_unit_test(r1_a_later_system_message_keeps_its_place),
         cmocka_unit_test(the_last_system_message_asks_if_nobody_does),
-        cmocka_unit_test(results_come_first_in_one_turn),
-        cmocka_unit_test(blank_text_is_left_out_and_neighbours_merge),
-        cmocka_unit_test(images_and_documents_become_blocks),
-        cmocka_unit_test(the_grid_of_tool_choices),
-        cmocka_unit_test(names_that_do_not_fit_are_replaced_the_same_way_each_time),
-        cmocka_unit_test(thinking_goes_by_effort_or_budget),
+        cmocka_unit_test(r3_results_come_first_in_one_turn),
+        cmocka_unit_test(r5_blank_text_is_left_out_and_neighbours_merge),
+        cmocka_unit_test(r12_images_and_documents_become_blocks),
+        cmocka_unit_test(r9_the_grid_of_tool_choices),
+        cmocka_unit_test(r19_names_that_do_not_fit_are_replaced_the_same_way_each_time),
+        cmocka_unit_test(r8_thinking_goes_by_effort_or_budget),
         cmocka_unit_test(signed_thinking_comes_back),
-        cmocka_unit_test(formats_stops_and_limits),
+        cmocka_unit_test(r7_r17_formats_stops_and_limits),
         cmocka_unit_test(a_custom_tool_is_wrapped_and_unwrapped),
         cmocka_unit_test(text_calls_and_thinking_arrive_in_chunks),
         cmocka_unit_test(every_stop_reason_has_its_word),

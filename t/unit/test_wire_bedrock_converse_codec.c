@@ -7,7 +7,7 @@
 
 /* ---- messages ------------------------------------------------------------ */
 
-static void turns_markers_and_thinking(void **state)
+static void r13_turns_markers_and_thinking(void **state)
 {
     (void)state;
     translate_request(
@@ -694,7 +694,7 @@ static void only_signed_reasoning_is_thinking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(turns_markers_and_thinking),
+        cmocka_unit_test(r13_turns_markers_and_thinking),
         cmocka_unit_test(markers_can_be_refused),
         cmocka_unit_test(a_chat_request_arrives),
         cmocka_unit_test(media_are_named_by_format),

@@ -44,7 +44,7 @@ static void system_messages_become_the_instruction(void **state)
     translate_refused(CHAT, GEMINI, IN("]"), RELAY_ERR_INVALID_FIELD, "messages", "at least one");
 }
 
-static void neighbours_merge_and_empty_text_is_left_out(void **state)
+static void r6_neighbours_merge_and_empty_text_is_left_out(void **state)
 {
     (void)state;
     request(plain,
@@ -234,7 +234,7 @@ static void a_free_choice_of_some_leaves_the_others_out(void **state)
         "{" HI DECLARES(DECLARED("g")) MODE("\"AUTO\"") "}", "");
 }
 
-static void strict_tools_are_a_mode(void **state)
+static void r11_strict_tools_are_a_mode(void **state)
 {
     relay_target_t without = {.flags = RELAY_TARGET_NO_STRICT};
 
@@ -541,7 +541,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(system_messages_become_the_instruction),
-        cmocka_unit_test(neighbours_merge_and_empty_text_is_left_out),
+        cmocka_unit_test(r6_neighbours_merge_and_empty_text_is_left_out),
         cmocka_unit_test(results_follow_their_calls_with_the_name_of_the_call),
         cmocka_unit_test(a_failed_result_and_its_media),
         cmocka_unit_test(media_become_data_or_files),
@@ -549,7 +549,7 @@ int main(void)
         cmocka_unit_test(a_model_that_insists_on_signatures_gets_a_word_for_them),
         cmocka_unit_test(the_grid_of_tool_choices),
         cmocka_unit_test(a_free_choice_of_some_leaves_the_others_out),
-        cmocka_unit_test(strict_tools_are_a_mode),
+        cmocka_unit_test(r11_strict_tools_are_a_mode),
         cmocka_unit_test(tools_that_only_others_run_are_refused),
         cmocka_unit_test(a_custom_tool_is_wrapped_and_unwrapped),
         cmocka_unit_test(sampling_limits_and_stops),

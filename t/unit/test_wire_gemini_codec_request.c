@@ -411,7 +411,7 @@ static void older(const char *schema, const char *want, const char *notes)
     translate_request(CHAT, GEMINI, old, body, out, notes);
 }
 
-static void json_schema_becomes_the_older_dialect(void **state)
+static void r10_json_schema_becomes_the_older_dialect(void **state)
 {
     (void)state;
     older("{\"$schema\":\"x\",\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
@@ -433,7 +433,7 @@ static void json_schema_becomes_the_older_dialect(void **state)
           "{\"type\":\"OBJECT\",\"properties\":{\"a\":{\"type\":\"OBJECT\"}}}", "changed=tools");
 }
 
-static void a_schema_that_refers_to_itself_comes_to_an_end(void **state)
+static void r10_a_schema_that_refers_to_itself_comes_to_an_end(void **state)
 {
     relay_target_t old = {.flags = RELAY_TARGET_OLD_SCHEMA};
     translate_t run;
@@ -588,8 +588,8 @@ int main(void)
         cmocka_unit_test(thinking_configurations),
         cmocka_unit_test(the_modes_of_calling),
         cmocka_unit_test(schemas_of_the_older_dialect_become_json_schema),
-        cmocka_unit_test(json_schema_becomes_the_older_dialect),
-        cmocka_unit_test(a_schema_that_refers_to_itself_comes_to_an_end),
+        cmocka_unit_test(r10_json_schema_becomes_the_older_dialect),
+        cmocka_unit_test(r10_a_schema_that_refers_to_itself_comes_to_an_end),
         cmocka_unit_test(nothing_is_lost_on_the_way_to_the_same_format),
         cmocka_unit_test(answers_of_others),
         cmocka_unit_test(an_error_arrives_in_the_words_of_the_format),

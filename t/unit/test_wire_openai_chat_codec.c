@@ -59,7 +59,7 @@ static void results_and_their_images_are_messages(void **state)
             "messages.content.thinking; changed=messages.content.content, messages.content");
 }
 
-static void reasoning_goes_back_where_it_is_wanted(void **state)
+static void r22_reasoning_goes_back_where_it_is_wanted(void **state)
 {
     relay_target_t back = {.flags = RELAY_TARGET_REASONING_BACK | RELAY_TARGET_OLD_LIMIT};
     const char *body = IN("{\"role\":\"assistant\",\"content\":[{\"type\":\"thinking\","
@@ -521,7 +521,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(system_blocks_are_one_message),
         cmocka_unit_test(results_and_their_images_are_messages),
-        cmocka_unit_test(reasoning_goes_back_where_it_is_wanted),
+        cmocka_unit_test(r22_reasoning_goes_back_where_it_is_wanted),
         cmocka_unit_test(what_the_provider_did_itself_is_left_out),
         cmocka_unit_test(tools_choices_and_settings),
         cmocka_unit_test(a_long_user_id_is_told_apart_by_its_hash),

@@ -210,7 +210,7 @@ static void settings_arrive_or_are_named(void **state)
             "{'model':'m','messages':[" HI "],'max_completion_tokens':99}", "");
 }
 
-static void what_needs_state_is_refused(void **state)
+static void r24_what_needs_state_is_refused(void **state)
 {
     static const struct {
         const char *body;
@@ -736,7 +736,7 @@ int main(void)
         cmocka_unit_test(tools_of_every_kind_arrive),
         cmocka_unit_test(choices_among_tools),
         cmocka_unit_test(settings_arrive_or_are_named),
-        cmocka_unit_test(what_needs_state_is_refused),
+        cmocka_unit_test(r24_what_needs_state_is_refused),
         cmocka_unit_test(reasoning_goes_back_to_who_signed_it),
         cmocka_unit_test(what_a_client_found_is_a_result),
         cmocka_unit_test(what_the_provider_did_itself_is_left_out),
