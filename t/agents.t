@@ -52,7 +52,7 @@ my %ends = (claude => 'end_turn', codex => 'completed', codex_code => 'completed
 
 # What may be left out or changed for another format, and nothing beside it.
 my %may_change = (
-    claude => qr/^(?:(?:(?:system|tools|messages\.content(?:\.content)?)\.)?cache_control|context_management|tools\.defer_loading|messages\.output_config|metadata\.user_id|messages\.role|messages\.content(?:\.content)?)$/,
+    claude => qr/^(?:(?:(?:system|tools|messages\.content(?:\.content)?)\.)?cache_control|context_management|tools\.defer_loading|messages\.output_config|metadata\.user_id|messages\.role|content\.thinking|messages\.content(?:\.content)?)$/,
     map { $_ => qr/^(?:client_metadata|prompt_cache_key|text\.verbosity|(?:input\.)?(?:tools\.)+(?:description|format|type|defer_loading)|reasoning\.(?:context|summary)|input\.(?:content|output)(?:\.detail)?|input\.(?:encrypted_content|summary)|parallel_tool_calls)$/ } qw(codex codex_code),
 );
 
